@@ -1,0 +1,34 @@
+// Calls to the server: the channel, the deadline, Ctrl-C, and the report of what went wrong.
+#pragma once
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/support/status.h>
+
+#include <functional>
+#include <memory>
+
+#include "clients/cli/command.h"
+#include "clients/cli/io.h"
+
+namespace barista::cli {
+
+// A channel to options.server, without TLS and straight (http_proxy does not apply). Connects at the first call.
+std::shared_ptr<grpc::Channel> Connect(const Options& options);
+
+// Runs `call` with a context that carries the deadline and that Ctrl-C cancels (a second one ends the process).
+// Returns kOk, or the ExitCode of the failure, which has been reported on io.err; `before_report` runs first then.
+int RunCall(
+    const Options& options, Io& io, const std::function<grpc::Status(grpc::ClientContext&)>& call,
+    const std::function<void()>& before_report = [] {});
+
+// Declares --request_id, which every request of InferenceService has. `request` outlives `flags`.
+template <typename Request>
+void AddRequestIdFlag(FlagSet& flags, Request& request) {
+  flags.Value("request_id", "NAME", "A name for this call in the server's log.", [&request](absl::string_view name) {
+    request.set_request_id(std::string(name));
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace barista::cli

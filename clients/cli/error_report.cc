@@ -1,0 +1,90 @@
+#include "clients/cli/error_report.h"
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "clients/cli/exit_code.h"
+#include "clients/cli/json.h"
+#include "google/rpc/code.pb.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+
+namespace barista::cli {
+namespace {
+
+void ReportSimple(absl::string_view code, absl::string_view message, bool json, Io& io) {
+  if (json) {
+    io.err << Dump({{"error", {{"code", std::string(code)}, {"message", std::string(message)}}}}) << "\n";
+  } else {
+    io.err << "barista: " << message << "\n";
+  }
+}
+
+// The details of a status as the fields of the JSON error object; empty where there are none.
+nlohmann::ordered_json Details(const grpc::Status& status) {
+  nlohmann::ordered_json details = nlohmann::ordered_json::object();
+  google::rpc::Status rich;
+  if (!rich.ParseFromString(status.error_details())) return details;
+  for (const google::protobuf::Any& any : rich.details()) {
+    google::rpc::ErrorInfo info;
+    google::rpc::BadRequest bad_request;
+    google::rpc::RetryInfo retry;
+    if (any.UnpackTo(&info)) {
+      details["reason"] = info.reason();
+      for (const auto& [key, value] : info.metadata()) details["metadata"][key] = value;
+    } else if (any.UnpackTo(&bad_request)) {
+      for (const auto& violation : bad_request.field_violations()) {
+        details["field_violations"].push_back({{"field", violation.field()}, {"description", violation.description()}});
+      }
+    } else if (any.UnpackTo(&retry)) {
+      details["retry_delay_seconds"] =
+          static_cast<double>(retry.retry_delay().seconds()) + 1e-9 * retry.retry_delay().nanos();
+    }
+  }
+  return details;
+}
+
+std::string CodeName(grpc::StatusCode code) {
+  const std::string& name = google::rpc::Code_Name(static_cast<google::rpc::Code>(code));
+  return name.empty() ? absl::StrCat("CODE_", static_cast<int>(code)) : name;
+}
+
+}  // namespace
+
+void ReportUsageError(absl::string_view message, bool json, Io& io) { ReportSimple("USAGE", message, json, io); }
+
+int ReportInputError(const absl::Status& status, const Options& options, Io& io) {
+  const bool is_usage = !absl::IsNotFound(status);
+  ReportSimple(is_usage ? "USAGE" : "CLIENT", status.message(), options.json, io);
+  return is_usage ? kUsage : kFailed;
+}
+
+int ReportCallError(const grpc::Status& status, const Options& options, Io& io) {
+  const nlohmann::ordered_json details = Details(status);
+  const std::string code = CodeName(status.error_code());
+  if (options.json) {
+    nlohmann::ordered_json error = {{"code", code}, {"message", status.error_message()}};
+    error.update(details);
+    io.err << Dump({{"error", error}}) << "\n";
+    return ExitCodeOf(status.error_code());
+  }
+  io.err << "barista: " << code << ": " << status.error_message() << "\n";
+  if (details.contains("reason")) io.err << "  reason: " << details["reason"].get<std::string>() << "\n";
+  if (details.contains("field_violations")) {
+    for (const auto& violation : details["field_violations"]) {
+      io.err << "  field " << violation["field"].get<std::string>() << ": "
+             << violation["description"].get<std::string>() << "\n";
+    }
+  }
+  if (details.contains("retry_delay_seconds")) {
+    io.err << "  try again after " << details["retry_delay_seconds"].get<double>() << " s\n";
+  }
+  // Without details the answer is gRPC's own: nobody who speaks this protocol was there.
+  if (status.error_code() == grpc::StatusCode::UNAVAILABLE && details.empty()) {
+    io.err << "  is barista-server running at " << options.server << "? (--server=HOST:PORT or BARISTA_SERVER)\n";
+  }
+  return ExitCodeOf(status.error_code());
+}
+
+}  // namespace barista::cli

@@ -1,0 +1,24 @@
+// Says on stderr what went wrong, as text for people or, with --json, as one object:
+//   {"error": {"code", "message", "reason"?, "field_violations"?: [{"field", "description"}], "retry_delay_seconds"?}}
+#pragma once
+
+#include <grpcpp/support/status.h>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "clients/cli/command.h"
+#include "clients/cli/io.h"
+
+namespace barista::cli {
+
+// A mistake on the command line; `code` in JSON is "USAGE".
+void ReportUsageError(absl::string_view message, bool json, Io& io);
+
+// Input that could not be had: a usage error, or (NotFound) a file that cannot be read, then `code` in JSON is
+// "CLIENT". Returns the ExitCode that stands for it.
+int ReportInputError(const absl::Status& status, const Options& options, Io& io);
+
+// A failed call, with the google.rpc details that came with it. Returns the ExitCode that stands for it.
+int ReportCallError(const grpc::Status& status, const Options& options, Io& io);
+
+}  // namespace barista::cli

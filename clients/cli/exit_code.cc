@@ -1,0 +1,26 @@
+#include "clients/cli/exit_code.h"
+
+namespace barista::cli {
+
+ExitCode ExitCodeOf(grpc::StatusCode code) {
+  switch (code) {
+    case grpc::StatusCode::OK:
+      return kOk;
+    case grpc::StatusCode::INVALID_ARGUMENT:
+    case grpc::StatusCode::FAILED_PRECONDITION:
+    case grpc::StatusCode::OUT_OF_RANGE:
+    case grpc::StatusCode::NOT_FOUND:
+    case grpc::StatusCode::UNIMPLEMENTED:
+      return kRefused;
+    case grpc::StatusCode::UNAVAILABLE:
+      return kUnavailable;
+    case grpc::StatusCode::RESOURCE_EXHAUSTED:
+      return kResourceExhausted;
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+      return kDeadline;
+    default:
+      return kFailed;
+  }
+}
+
+}  // namespace barista::cli

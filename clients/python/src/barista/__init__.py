@@ -1,0 +1,1 @@
+"""Python side of Barista, an inference server for the Latte model family."""

@@ -1,0 +1,93 @@
+// The operations the model may call, on one kind of device. The model holds one Backend, chosen at start; below it
+// there is no device switch. Implementations: ref (plain loops in double, the truth), cpu (vectors, threads, packed
+// matrices), cuda (joins at this seam).
+//
+// One thread, the engine's, calls the operations, one after another; results are visible to the next operation. Shapes
+// are the caller's contract (the model derives all of them from one validated config), so operations return nothing. No
+// operation allocates. All activations have activation_dtype(); slot lists hold no slot twice.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "kernels/activation/activation.h"
+#include "kernels/buffer.h"
+#include "kernels/conv1d/conv1d.h"
+#include "kernels/embedding/embedding.h"
+#include "kernels/latte/latte.h"
+#include "kernels/matmul/matmul.h"
+#include "kernels/norm/norm.h"
+#include "kernels/rglru/rglru.h"
+#include "kernels/rotary/rotary.h"
+#include "kernels/sampling/sampling.h"
+#include "kernels/window_attention/window_attention.h"
+
+namespace barista {
+
+// y = x W^T + b, or y += where accumulate. Calls of one Multiply are independent of each other and run together.
+struct LinearCall {
+  const Linear* weight = nullptr;
+  Rows x;  // [R, in]
+  Rows y;  // [R, out]; not x
+  bool accumulate = false;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual std::string_view name() const = 0;          // "ref", "cpu"
+  virtual std::string Describe() const = 0;           // one line for people: instruction set, threads
+  virtual int threads() const { return 1; }           // that compute
+  virtual DType activation_dtype() const = 0;         // f64 on ref, f32 on cpu; the recurrent state has it too
+  virtual DType ring_dtype(DType weights) const = 0;  // element type of key and value rings for a model of that type
+
+  // Loading. parts: at least one, equal `in`, stacked along out.
+  virtual absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(LinearParts parts) = 0;
+  virtual absl::StatusOr<Buffer> Allocate(size_t bytes, absl::string_view what) = 0;  // zeroed
+
+  // The step's operations.
+  virtual void Embed(const EmbedArgs& args) = 0;
+  virtual void Norm(const NormArgs& args) = 0;
+  virtual void Multiply(absl::Span<const LinearCall> calls) = 0;
+  virtual void Conv1d(const Conv1dArgs& args) = 0;
+  virtual void Rglru(const RglruArgs& args) = 0;
+  virtual void Rotate(const RotateArgs& args) = 0;
+  virtual void GroupSoftmax(const GroupSoftmaxArgs& args) = 0;
+  virtual void Latte(const LatteArgs& args) = 0;
+  virtual void BidirectionalLatte(const BidirectionalLatteArgs& args) = 0;
+  virtual void WindowAttention(const WindowAttentionArgs& args) = 0;
+  virtual void MlpActivation(const MlpActivationArgs& args) = 0;
+  virtual void Gelu(const GeluArgs& args) = 0;
+  virtual void Glu(const GluArgs& args) = 0;
+  virtual void Add(const AddArgs& args) = 0;
+  virtual void Softcap(const SoftcapArgs& args) = 0;
+
+  // logits [R, V]; rows, results [R].
+  virtual void Sample(const Rows& logits, absl::Span<const SampleRow> rows, absl::Span<SampleResult> results) = 0;
+  // results[r] = log-probability of targets[r] and the k largest of row r.
+  virtual void Logprobs(const Rows& logits, absl::Span<const int32_t> targets, int32_t k,
+                        absl::Span<SampleResult> results) = 0;
+
+  // Moves between device memory and itself or the host.
+  virtual void Fill(void* dst, DType dtype, size_t count, double value) = 0;
+  virtual void Copy(void* dst, const void* src, size_t bytes) = 0;      // device to device
+  virtual void Upload(void* dst, const void* src, size_t bytes) = 0;    // host to device
+  virtual void Download(void* dst, const void* src, size_t bytes) = 0;  // device to host
+};
+
+struct BackendOptions {
+  std::string kind = "auto";     // auto, cpu, ref, cuda
+  int threads = 0;               // cpu: worker threads, the caller included; 0 = one a core this process may use
+  std::string cpu_isa = "auto";  // cpu: auto, or a lower instruction set than the machine's, for tests: amx,
+                                 // avx512bf16, avx512, avx2, portable
+};
+
+// Errors: INVALID_ARGUMENT for an unknown kind or instruction set, FAILED_PRECONDITION where this build or machine
+// lacks the device.
+absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const BackendOptions& options);
+
+}  // namespace barista

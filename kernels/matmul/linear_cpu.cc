@@ -1,0 +1,113 @@
+// Packing of weights at load.
+#include <algorithm>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/matmul/matmul_cpu.h"
+
+namespace barista {
+namespace {
+
+bool IsWeightType(DType dtype) { return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16; }
+
+absl::Status Check(LinearParts parts) {
+  if (parts.empty()) return absl::InvalidArgumentError("a linear layer needs at least one weight matrix");
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const HostMatrix& m = parts[i];
+    if (m.data == nullptr || m.in < 1 || m.out < 1 || m.in != parts[0].in) {
+      return absl::InvalidArgumentError(absl::StrCat("weight part ", i, " is [", m.out, ", ", m.in,
+                                                     "]; dimensions must be positive and inputs equal to the first's, ",
+                                                     parts[0].in));
+    }
+    if (!IsWeightType(m.dtype)) {
+      return absl::InvalidArgumentError(absl::StrCat("weight part ", i, " has element type ",
+                                                     std::string(Name(m.dtype)), "; f32, f16 or bf16 is wanted"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+DType CommonType(LinearParts parts) {
+  const bool equal =
+      std::all_of(parts.begin(), parts.end(), [&](const HostMatrix& m) { return m.dtype == parts[0].dtype; });
+  return equal ? parts[0].dtype : DType::kF32;
+}
+
+// Where element (k, o) of a panel lies in its packed form.
+int64_t PackedIndex(WeightLayout layout, int64_t k, int64_t o) {
+  if (layout == WeightLayout::kRows) return k * kPanel + o;
+  return k / 32 * 1024 + o / 16 * 512 + k % 32 / 2 * 32 + o % 16 * 2 + k % 2;
+}
+
+template <class T>
+T LoadElement(const HostMatrix& m, int64_t o, int64_t k) {
+  const int64_t i = m.transposed ? k * m.out + o : o * m.in + k;
+  T value;
+  std::memcpy(&value, static_cast<const std::byte*>(m.data) + i * sizeof(T), sizeof(T));
+  return value;
+}
+
+// Output `o` of the matrix into column `column` of a panel.
+template <class T>
+void PackOutput(const HostMatrix& m, int64_t o, WeightLayout layout, int64_t column, T* panel) {
+  for (int64_t k = 0; k < m.in; ++k) panel[PackedIndex(layout, k, column)] = LoadElement<T>(m, o, k);
+}
+
+void PackOutputAsFloat(const HostMatrix& m, int64_t o, WeightLayout layout, int64_t column, float* panel) {
+  for (int64_t k = 0; k < m.in; ++k) {
+    const int64_t i = m.transposed ? k * m.out + o : o * m.in + k;
+    panel[PackedIndex(layout, k, column)] = static_cast<float>(LoadAsDouble(m.data, m.dtype, i));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<CpuLinear>> CpuLinear::Create(LinearParts parts, CpuIsa isa, ThreadPool& pool) {
+  if (absl::Status status = Check(parts); !status.ok()) return status;
+  const DType dtype = CommonType(parts);
+  auto linear = std::make_unique<CpuLinear>();
+  linear->kernel_ = &SelectKernel(isa, dtype);
+  linear->in_ = parts[0].in;
+  for (const HostMatrix& m : parts) linear->out_ += m.out;
+  linear->panel_bytes_ = linear->depth() * kPanel * static_cast<int64_t>(SizeOf(dtype));
+
+  const int64_t panels = linear->panels();
+  absl::StatusOr<Buffer> weights = AllocateHost(panels * linear->panel_bytes_, "packed weights");
+  if (!weights.ok()) return weights.status();
+  linear->weights_ = *std::move(weights);
+  absl::StatusOr<Buffer> bias = AllocateHost(panels * kPanel * sizeof(float), "bias");
+  if (!bias.ok()) return bias.status();
+  linear->bias_ = *std::move(bias);
+  linear->bytes_ = static_cast<int64_t>(linear->weights_.size() + linear->bias_.size());
+
+  float* bias_out = reinterpret_cast<float*>(linear->bias_.data());
+  for (const HostMatrix& m : parts) {
+    if (m.bias != nullptr) {
+      linear->has_bias_ = true;
+      ConvertTo(m.bias, m.bias_dtype, m.out, bias_out);
+    }
+    bias_out += m.out;
+  }
+  const WeightLayout layout = linear->kernel_->layout;
+  pool.For(panels, [&](int64_t p, int) {
+    std::byte* panel = linear->weights_.data() + p * linear->panel_bytes_;
+    int64_t first = 0;  // of the part, among all outputs
+    for (const HostMatrix& m : parts) {
+      const int64_t begin = std::max(first, p * kPanel), end = std::min(first + m.out, (p + 1) * kPanel);
+      for (int64_t o = begin; o < end; ++o) {
+        const int64_t column = o - p * kPanel;
+        if (m.dtype != dtype) {
+          PackOutputAsFloat(m, o - first, layout, column, reinterpret_cast<float*>(panel));
+        } else if (dtype == DType::kF32) {
+          PackOutput(m, o - first, layout, column, reinterpret_cast<uint32_t*>(panel));
+        } else {
+          PackOutput(m, o - first, layout, column, reinterpret_cast<uint16_t*>(panel));
+        }
+      }
+      first += m.out;
+    }
+  });
+  return linear;
+}
+
+}  // namespace barista

@@ -1,0 +1,135 @@
+#include "server/config.h"
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "nlohmann/json.hpp"
+#include "server/knobs.h"
+#include "server/model/strict_json.h"
+#include "server/words/nearest_word.h"
+
+namespace barista {
+namespace {
+
+const Knob* FindKnob(absl::string_view name) {
+  for (const Knob& knob : Knobs()) {
+    if (name == knob.name) return &knob;
+  }
+  return nullptr;
+}
+
+std::string Unknown(absl::string_view name) {
+  std::vector<absl::string_view> names;
+  for (const Knob& knob : Knobs()) names.push_back(knob.name);
+  return absl::StrCat("unknown", DidYouMean(name, names));
+}
+
+std::string RangeOf(const Knob& knob) {
+  if (const auto* text = std::get_if<TextKnob>(&knob.kind)) {
+    return text->choices.empty() ? "text" : absl::StrJoin(text->choices, ", ");
+  }
+  if (const auto* i = std::get_if<IntKnob>(&knob.kind)) return absl::StrCat("an integer, ", i->min, " to ", i->max);
+  if (const auto* r = std::get_if<RealKnob>(&knob.kind)) return absl::StrCat("a number, ", r->min, " to ", r->max);
+  return "true or false";
+}
+
+std::string DefaultOf(const Knob& knob) {
+  ServerConfig c;
+  if (const auto* text = std::get_if<TextKnob>(&knob.kind)) return c.*(text->field);
+  if (const auto* i = std::get_if<IntKnob>(&knob.kind)) return absl::StrCat(*i->field(c));
+  if (const auto* r = std::get_if<RealKnob>(&knob.kind)) return absl::StrCat(*r->field(c));
+  return c.*(std::get<BoolKnob>(knob.kind).field) ? "true" : "false";
+}
+
+// Sets the knob from text; `where` ("--threads", "file.json: threads") starts the message.
+absl::Status Set(const Knob& knob, const std::string& value, const std::string& where, ServerConfig& config) {
+  const auto refuse = [&] {
+    return absl::InvalidArgumentError(absl::StrCat(where, ": ", Quoted(value), " is not ", RangeOf(knob)));
+  };
+  if (const auto* text = std::get_if<TextKnob>(&knob.kind)) {
+    if (!text->choices.empty() && std::find(text->choices.begin(), text->choices.end(), value) == text->choices.end()) {
+      return refuse();
+    }
+    config.*(text->field) = value;
+  } else if (const auto* i = std::get_if<IntKnob>(&knob.kind)) {
+    int64_t x;
+    if (!absl::SimpleAtoi(value, &x) || x < i->min || x > i->max) return refuse();
+    *i->field(config) = x;
+  } else if (const auto* r = std::get_if<RealKnob>(&knob.kind)) {
+    double x;
+    if (!absl::SimpleAtod(value, &x) || !(x >= r->min && x <= r->max)) return refuse();
+    *r->field(config) = x;
+  } else {
+    if (value != "true" && value != "false") return refuse();
+    config.*(std::get<BoolKnob>(knob.kind).field) = value == "true";
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadFile(const std::string& path, ServerConfig& config) {
+  std::ifstream in(path);
+  if (!in) return absl::NotFoundError(absl::StrCat("--config: cannot read ", path));
+  std::ostringstream text;
+  text << in.rdbuf();
+  const absl::StatusOr<nlohmann::json> json = ParseStrictJson(text.str(), path);
+  if (!json.ok()) return json.status();
+  if (!json->is_object()) return absl::InvalidArgumentError(absl::StrCat(path, ": not a JSON object"));
+  for (const auto& [key, value] : json->items()) {
+    const std::string where = absl::StrCat(path, ": ", Quoted(key));
+    const Knob* knob = FindKnob(key);
+    if (knob == nullptr || knob->flag_only) return absl::InvalidArgumentError(absl::StrCat(where, ": ", Unknown(key)));
+    const bool text_knob = std::holds_alternative<TextKnob>(knob->kind);
+    if (value.is_string() != text_knob) {
+      return absl::InvalidArgumentError(absl::StrCat(where, ": ", Shown(value), " is not ", RangeOf(*knob)));
+    }
+    if (absl::Status s = Set(*knob, text_knob ? value.get<std::string>() : value.dump(), where, config); !s.ok())
+      return s;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<ServerConfig> ParseServerConfig(const std::vector<std::string>& args) {
+  ServerConfig config;
+  for (const std::string& arg : args) {
+    if (!absl::StartsWith(arg, "--config=")) continue;
+    if (absl::Status s = ReadFile(arg.substr(9), config); !s.ok()) return s;
+  }
+  for (const std::string& arg : args) {
+    if (absl::StartsWith(arg, "--config=")) continue;
+    if (!absl::StartsWith(arg, "--")) {
+      return absl::InvalidArgumentError(absl::StrCat(Quoted(arg), ": arguments are flags, --name=value; see --help"));
+    }
+    const size_t equals = arg.find('=');
+    const std::string name = arg.substr(2, equals == std::string::npos ? equals : equals - 2);
+    const Knob* knob = FindKnob(name);
+    if (knob == nullptr) return absl::InvalidArgumentError(absl::StrCat("--", name, ": ", Unknown(name)));
+    const bool is_bool = std::holds_alternative<BoolKnob>(knob->kind);
+    if (equals == std::string::npos && !is_bool) {
+      return absl::InvalidArgumentError(absl::StrCat("--", name, ": needs a value: --", name, "=…, ", RangeOf(*knob)));
+    }
+    const std::string value = equals == std::string::npos ? "true" : arg.substr(equals + 1);
+    if (absl::Status s = Set(*knob, value, absl::StrCat("--", name), config); !s.ok()) return s;
+  }
+  if (config.model.empty()) return absl::InvalidArgumentError("--model: required, a checkpoint directory");
+  return config;
+}
+
+std::string ConfigHelp() {
+  std::string help =
+      "barista-server --model=DIR [--name=value …]\n\n  --config=FILE\n      a JSON object of the names below\n";
+  for (const Knob& knob : Knobs()) {
+    absl::StrAppend(&help, "  --", knob.name, "\n      ", knob.help, "\n      ", RangeOf(knob));
+    const std::string value = DefaultOf(knob);
+    absl::StrAppend(&help, value.empty() ? "" : absl::StrCat("; default ", value), "\n");
+  }
+  return help;
+}
+
+}  // namespace barista

@@ -1,0 +1,46 @@
+// Every knob of the server in one validated value. Nothing else reads flags, files or the environment.
+//
+// A knob is a flag (--listen=…) and a key of the JSON file named by --config with the same name; a flag wins over the
+// file. knobs.cc holds the one table: name, meaning, range, default.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/limits.h"
+
+namespace barista {
+
+struct ServerConfig {
+  std::string model;                              // checkpoint directory; required
+  std::string backend = "auto";                   // auto, cpu, ref, cuda
+  std::string listen = "127.0.0.1:8470";          // gRPC; port 0 picks a free one
+  std::string metrics_listen = "127.0.0.1:8471";  // Prometheus text over HTTP; empty: none
+  int64_t threads = 0;                            // of the cpu backend; 0: one a core this process may use
+  std::string cpu_isa = "auto";                   // a lower instruction set than the machine's, for tests
+  std::string weights_dtype = "auto";             // auto: as stored; f32, bf16, f16: round at load
+  int64_t sessions_max = 0;                       // slots; 0: as many as memory_bytes allows, at most 1024
+  int64_t memory_bytes = 0;                       // for weights, workspace and states; 0: 80 % of what is available
+  int64_t step_tokens_max = 512;                  // tokens of one step
+  double step_target_ms = 40;                     // steps with decodes and prompt tokens are kept near this
+  int64_t max_positions = 0;                      // of full_attention layers; 0: max_position_embeddings, else 4096
+  int64_t outbox_events_max = 256;                // events a slow reader may leave before its call pauses
+  double drain_seconds = 30;                      // after SIGTERM, until running calls are cut off
+  bool poison_freed_slots = false;                // NaN in freed slots
+  std::string log_level = "info";                 // debug, info, warn, error
+  Limits limits;
+
+  bool describe = false;      // print the plan of memory and exit
+  bool check_config = false;  // check flags, file and checkpoint's config, and exit
+};
+
+// argv without the program's name. Errors: InvalidArgument naming flag or key, value and range, with the nearest known
+// name for an unknown one; NotFound for a missing file.
+absl::StatusOr<ServerConfig> ParseServerConfig(const std::vector<std::string>& args);
+
+// The text of --help: every knob with its range and default.
+std::string ConfigHelp();
+
+}  // namespace barista

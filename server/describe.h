@@ -1,0 +1,15 @@
+// --describe: the plan of memory, from the checkpoint's config and the flags alone, before any weight is loaded.
+#pragma once
+
+#include <string>
+
+#include "server/config.h"
+#include "server/model/checkpoint.h"
+#include "server/model/state.h"
+
+namespace barista {
+
+std::string Describe(const Checkpoint& checkpoint, const StateLayout& layout, int64_t weight_bytes, int32_t slots,
+                     int64_t memory_bytes);
+
+}  // namespace barista

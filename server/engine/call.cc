@@ -1,0 +1,36 @@
+#include "server/engine/call.h"
+
+namespace barista {
+
+std::optional<Event> Call::Pop(bool& resumed) {
+  absl::MutexLock lock(&mutex_);
+  resumed = false;
+  if (outbox_.empty()) return std::nullopt;
+  Event event = std::move(outbox_.front());
+  outbox_.pop_front();
+  // Half empty, not just one place free: a slow reader should not wake the engine for every event.
+  if (reported_full_ && outbox_.size() <= outbox_events_max_ / 2) {
+    reported_full_ = false;
+    resumed = true;
+  }
+  return event;
+}
+
+void Call::Push(Event event) {
+  bool was_empty;
+  {
+    absl::MutexLock lock(&mutex_);
+    was_empty = outbox_.empty();
+    outbox_.push_back(std::move(event));
+  }
+  if (was_empty) on_events_();
+}
+
+bool Call::full(size_t events) const {
+  absl::MutexLock lock(&mutex_);
+  // Once full, the call stays paused until the reader has emptied half.
+  if (outbox_.size() + events > outbox_events_max_) reported_full_ = true;
+  return reported_full_;
+}
+
+}  // namespace barista

@@ -1,0 +1,51 @@
+// One request on its way through the engine, shared by the engine's thread and the caller's: the request, the bounded
+// outbox of events, and the wish to cancel.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "server/engine/event.h"
+#include "server/engine/request.h"
+
+namespace barista {
+
+class Call {
+ public:
+  // `on_events`: called by the engine's thread, without locks held, when the outbox was empty and now is not. It must
+  // not block. outbox_events_max: the outbox counts as full from here on; the engine then pauses this call alone.
+  Call(Request request, size_t outbox_events_max, std::function<void()> on_events)
+      : request_(std::move(request)), outbox_events_max_(outbox_events_max), on_events_(std::move(on_events)) {}
+
+  const Request& request() const { return request_; }
+
+  // Any thread. The engine frees the call's slots within one step and sends Finished(Cancelled).
+  void Cancel() { cancelled_.store(true, std::memory_order_release); }
+  bool cancelled() const { return cancelled_.load(std::memory_order_acquire); }
+
+  // Reader. The oldest event, or nothing. `resumed` becomes true where the outbox was full and now has room: the reader
+  // then wakes the engine (Engine::Wake).
+  std::optional<Event> Pop(bool& resumed);
+
+  // Engine's thread.
+  void Push(Event event);
+  // Whether `events` more would fill the outbox. Events pushed while full are kept (the last step's tokens, Finished).
+  bool full(size_t events) const;
+
+ private:
+  const Request request_;
+  const size_t outbox_events_max_;
+  const std::function<void()> on_events_;
+  std::atomic<bool> cancelled_ = false;
+  mutable absl::Mutex mutex_;
+  std::deque<Event> outbox_ ABSL_GUARDED_BY(mutex_);
+  mutable bool reported_full_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace barista

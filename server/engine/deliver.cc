@@ -1,0 +1,119 @@
+// The end of a step: results become events of their calls; choices and calls end.
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "server/engine/engine.h"
+#include "server/engine/error.h"
+
+namespace barista {
+
+void Engine::Deliver(ActiveCall& active, int32_t c, SampleResult result) {
+  const Request& request = active.request();
+  Choice& choice = active.choices[c];
+  if (!result.finite) return EndNonFinite(active, absl::StrCat("token ", choice.generated + 1));
+
+  const TimePoint now = clock_.Now();
+  if (!active.first_token) {
+    active.first_token = now;
+    metrics_.time_to_first_token_seconds.Observe(SecondsBetween(active.arrived, now));
+  }
+  if (choice.generated > 0) metrics_.inter_token_latency_seconds.Observe(SecondsBetween(choice.last_token, now));
+  choice.last_token = now;
+  choice.pending = result.token;
+  ++choice.generated;
+  ++active.generated;
+  metrics_.generation_tokens_total.Increment();
+  const SamplingParams& p = request.sampling;
+  if (p.repetition_penalty != 1.0f || p.presence_penalty != 0.0f || p.frequency_penalty != 0.0f) {
+    choice.counts.AddOutput(result.token);
+  }
+
+  Token token = {.choice = c, .id = result.token};
+  const auto end = std::find(active.end_ids.begin(), active.end_ids.end(), result.token);
+  if (end != active.end_ids.end()) {  // ignored end ids are masked, so they are never drawn
+    const bool eos = static_cast<size_t>(end - active.end_ids.begin()) < active.eos_ids;
+    token.finish = eos ? FinishReason::kEos : FinishReason::kStopToken;
+  } else if (choice.text != nullptr) {
+    TextStream::Output output = choice.text->Push(result.token);
+    token.text = std::move(output.text);
+    if (output.stopped) token = Stopped(std::move(token), output.stop_index);
+    if (choice.generated == request.stop.min_tokens) {
+      choice.text = std::make_unique<TextStream>(*tokenizer_, request.stop.stop_strings, choice.text->state());
+    }
+  }
+  token.logprobs = std::move(result);
+  if (token.finish == FinishReason::kNone && choice.generated == request.stop.max_tokens) {
+    token.finish = FinishReason::kLength;
+  }
+  if (token.finish == FinishReason::kNone) {
+    active.call->Push(std::move(token));
+  } else {
+    EndChoice(active, c, std::move(token));
+  }
+}
+
+Token Engine::Stopped(Token token, int32_t stop_index) {
+  token.finish = FinishReason::kStopString;
+  token.stop_index = stop_index;
+  return token;
+}
+
+void Engine::EndChoice(ActiveCall& active, int32_t c, Token last) {
+  Choice& choice = active.choices[c];
+  if (choice.text != nullptr && last.finish != FinishReason::kStopString) {
+    TextStream::Output output = choice.text->Flush();
+    last.text += output.text;
+    if (output.stopped) last = Stopped(std::move(last), output.stop_index);
+  }
+  active.call->Push(std::move(last));
+  choice.ended = true;
+  choice.lease = SlotLease();
+  const bool all = std::all_of(active.choices.begin(), active.choices.end(), [](const Choice& x) { return x.ended; });
+  if (all) End(active, absl::OkStatus());
+}
+
+void Engine::Classify(ActiveCall& active) {
+  active.prompt_done = static_cast<int64_t>(active.request().prompt.size());
+  metrics_.prompt_tokens_total.Increment(static_cast<double>(active.prompt_done));
+  std::vector<double> logits = model_.Classify(active.request().prompt);
+  active.prefilled = clock_.Now();
+  const bool finite = std::all_of(logits.begin(), logits.end(), [](double x) { return std::isfinite(x); });
+  if (!finite) return EndNonFinite(active, "the class logits");
+  End(active, absl::OkStatus(), std::move(logits));
+}
+
+void Engine::EndNonFinite(ActiveCall& active, absl::string_view where) {
+  metrics_.state_nonfinite_total.Increment();
+  End(active, MakeError({.reason = ErrorReason::kNonFinite},
+                        absl::StrCat("the model made a value that is not finite at ", where, "; this call is lost")));
+}
+
+void Engine::End(ActiveCall& active, absl::Status status, std::vector<double> class_logits) {
+  const TimePoint now = clock_.Now();
+  const bool admitted = active.admitted != TimePoint();
+  const bool prefilled = active.prefilled != TimePoint();
+  const TimePoint prefill_end = prefilled ? active.prefilled : now;
+  Finished finished = {
+      .status = status,
+      .usage = {.prompt_tokens = static_cast<int64_t>(active.request().prompt.size()),
+                .generated_tokens = active.generated},
+      .timings = {.queue = SecondsBetween(active.arrived, admitted ? active.admitted : now),
+                  .prefill = admitted ? SecondsBetween(active.admitted, prefill_end) : 0,
+                  .decode = prefilled ? SecondsBetween(prefill_end, now) : 0,
+                  .time_to_first_token = active.first_token ? SecondsBetween(active.arrived, *active.first_token) : 0,
+                  .total = SecondsBetween(active.arrived, now)},
+      .class_logits = std::move(class_logits)};
+  active.ended = true;
+  for (Choice& choice : active.choices) choice.lease = SlotLease();
+  metrics_.e2e_request_latency_seconds.Observe(finished.timings.total);
+  {
+    absl::MutexLock lock(&mutex_);
+    --in_engine_;
+    if (!admitted) --waiting_count_;
+  }
+  active.call->Push(std::move(finished));
+}
+
+}  // namespace barista

@@ -1,0 +1,118 @@
+// The one loop: schedule, run, deliver. The engine's thread owns slots, batches and the model; other threads speak to
+// it by Submit (a bounded queue in), Call's outbox (a bounded queue out), Call::Cancel and Wake.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "server/engine/active_call.h"
+#include "server/engine/call.h"
+#include "server/engine/clock.h"
+#include "server/engine/scheduler.h"
+#include "server/engine/slots.h"
+#include "server/model/model.h"
+#include "server/observe/metrics.h"
+#include "server/text/tokenizer.h"
+
+namespace barista {
+
+struct EngineOptions {
+  size_t queue_requests_max = 1024;   // calls that wait for a slot; one more is refused
+  size_t outbox_events_max = 256;     // events of one call that its reader has not taken; the call pauses there
+  double step_target_seconds = 0.04;  // prompts beside running decodes are read in pieces that keep steps near this
+  bool poison_freed_slots = false;    // NaN in freed slots (checked builds)
+};
+
+class Engine {
+ public:
+  // All but `tokenizer` (null: no text) are required and outlive the engine.
+  Engine(Model& model, StatePool& pool, const Tokenizer* tokenizer, Metrics& metrics, const Clock& clock,
+         const EngineOptions& options);
+  ~Engine();  // Stop()
+
+  void Start();  // the engine's thread
+  // Ends every call with Unavailable(kDraining), then the thread. Idempotent.
+  void Stop();
+
+  // Any thread. Errors: kQueueFull, kSessionsMax (n needs more slots than there are), kDraining.
+  absl::StatusOr<std::shared_ptr<Call>> Submit(Request request, std::function<void()> on_events);
+  // Any thread: something the engine waits for happened (a cancel, room in an outbox).
+  void Wake();
+
+  // Any thread. From now on Submit refuses with kDraining; calls already in go on.
+  void Drain();
+  // Whether no call waits or runs.
+  bool idle() const;
+
+  // One pass of the loop, for tests that drive the engine by hand instead of Start. False: nothing could be done.
+  bool Step();
+
+ private:
+  void Run();
+
+  // The phases of a step, in order.
+  void TakeSubmitted();
+  void Reap();   // ends cancelled and expired calls
+  void Admit();  // gives slots to the oldest waiting calls
+  bool Plan();   // false: nothing to run
+  void Forward();
+  void ScorePrompts();
+  void AfterPrefill();
+  void SampleAll();
+  void Classify(ActiveCall& active);
+
+  void Deliver(ActiveCall& active, int32_t choice, SampleResult result);
+  static Token Stopped(Token token, int32_t stop_index);
+  void EndChoice(ActiveCall& active, int32_t choice, Token last);
+  void End(ActiveCall& active, absl::Status status, std::vector<double> class_logits = {});
+  void EndNonFinite(ActiveCall& active, absl::string_view where);
+  void RemoveEnded();
+  void UpdateGauges();
+
+  Model& model_;
+  StatePool& pool_;
+  const Tokenizer* tokenizer_;
+  Metrics& metrics_;
+  const Clock& clock_;
+  const EngineOptions options_;
+
+  mutable absl::Mutex mutex_;
+  absl::CondVar wake_;
+  std::deque<ActiveCall> submitted_ ABSL_GUARDED_BY(mutex_);
+  size_t in_engine_ ABSL_GUARDED_BY(mutex_) = 0;  // calls submitted and not ended
+  size_t waiting_count_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool woken_ ABSL_GUARDED_BY(mutex_) = false;
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+
+  // The engine's thread only.
+  SlotTable slots_;
+  std::deque<ActiveCall> waiting_;
+  std::vector<std::unique_ptr<ActiveCall>> running_;
+  PrefillPace pace_;
+  uint64_t steps_ = 0;
+
+  // Of the step in hand; kept so that a step allocates nothing.
+  struct Place {
+    ActiveCall* active;
+    int32_t choice;
+  };
+  std::vector<Runnable> runnables_;
+  std::vector<Place> places_;  // beside runnables_
+  std::vector<Scheduled> plan_;
+  std::vector<Segment> segments_;  // beside plan_
+  std::vector<int32_t> tokens_;
+  std::vector<Place> sampled_;
+  std::vector<SampleRow> sample_rows_;
+  std::vector<SampleResult> sample_results_;
+  std::vector<int32_t> sample_slots_;
+  std::vector<int32_t> score_targets_;
+};
+
+}  // namespace barista

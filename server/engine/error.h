@@ -1,0 +1,46 @@
+// Errors that callers can act on: an absl::Status that also says why (a stable reason), which field, and when to try
+// again. rpc/status_map turns them into google.rpc details.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+
+namespace barista {
+
+// barista.v1.ErrorReason (proto/barista/v1/errors.proto), which documents each; the names are equal without the prefix.
+enum class ErrorReason {
+  kInvalidField,
+  kPromptTooLong,
+  kMalformedRequest,
+  kNoTokenizer,
+  kWrongTask,
+  kPositionOutOfRange,
+  kQueueFull,
+  kSessionsMax,
+  kSlowConsumer,
+  kDeadline,
+  kCancelled,
+  kNonFinite,
+  kDraining,
+  kEngineFailed,
+  kInternal,
+};
+
+absl::string_view Name(ErrorReason reason);  // "INVALID_FIELD"
+
+struct ErrorDetail {
+  ErrorReason reason = ErrorReason::kInternal;
+  std::string field;               // path in the request, "sampling.top_p"; empty: no one field
+  double retry_after_seconds = 0;  // 0: trying again as it stands does not help
+};
+
+// The status code follows from the reason (proto/barista/v1/errors.proto). The message names value and limit.
+absl::Status MakeError(const ErrorDetail& detail, absl::string_view message);
+absl::Status FieldError(absl::string_view field, absl::string_view message);  // kInvalidField
+
+// The detail of a status made by MakeError; kInternal for any other.
+ErrorDetail DetailOf(const absl::Status& status);
+
+}  // namespace barista

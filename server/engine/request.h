@@ -1,0 +1,40 @@
+// A valid request, as the engine sees it: the RPC edge has checked every field against the model and the limits, so
+// nothing here can be out of range. Plain values; no gRPC or protobuf types come this far.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernels/sampling/sampling.h"
+#include "server/engine/clock.h"
+#include "server/text/stop_strings.h"
+
+namespace barista {
+
+enum class RequestKind : uint8_t { kGenerate, kScore, kClassify };
+
+enum class FinishReason : uint8_t { kNone, kEos, kStopToken, kStopString, kLength };
+
+struct StopParams {
+  int32_t max_tokens = 256;  // >= 1, of each choice
+  int32_t min_tokens = 0;    // no end token and no stop string before this many
+  std::shared_ptr<const StopStrings> stop_strings = std::make_shared<const StopStrings>();  // never null
+  std::vector<int32_t> stop_token_ids;
+  bool ignore_eos = false;  // end-of-sequence ids are masked
+};
+
+struct Request {
+  RequestKind kind = RequestKind::kGenerate;
+  std::vector<int32_t> prompt;  // at least one token; what is scored or classified
+  SamplingParams sampling;
+  StopParams stop;
+  int32_t n = 1;                 // choices
+  int32_t logprobs = -1;         // of generated tokens: -1 none, k >= 0 the token's own and the k largest
+  int32_t prompt_logprobs = -1;  // the same for the prompt; a Score request has it >= 0
+  TimePoint deadline = TimePoint::max();
+};
+
+}  // namespace barista

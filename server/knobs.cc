@@ -1,0 +1,63 @@
+#include "server/knobs.h"
+
+#include <limits>
+
+namespace barista {
+namespace {
+
+constexpr int64_t kAny = std::numeric_limits<int64_t>::max();
+
+#define FIELD(member) [](ServerConfig& c) { return &c.member; }
+
+}  // namespace
+
+const std::vector<Knob>& Knobs() {
+  static const auto& knobs = *new std::vector<Knob>{
+      {"model", "checkpoint directory (config.json, model.safetensors, tokenizer.json); required",
+       TextKnob{&ServerConfig::model, {}}},
+      {"backend", "what computes; auto is the fastest this build and machine have",
+       TextKnob{&ServerConfig::backend, {"auto", "cpu", "ref", "cuda"}}},
+      {"listen", "HOST:PORT of gRPC; port 0 picks a free one", TextKnob{&ServerConfig::listen, {}}},
+      {"metrics_listen", "HOST:PORT of Prometheus metrics over HTTP; empty: none",
+       TextKnob{&ServerConfig::metrics_listen, {}}},
+      {"threads", "threads of the cpu backend; 0: one a core this process may use", IntKnob{FIELD(threads), 0, 1024}},
+      {"cpu_isa", "instruction set of the cpu backend, for tests",
+       TextKnob{&ServerConfig::cpu_isa, {"auto", "amx", "avx512bf16", "avx512", "avx2", "portable"}}},
+      {"weights_dtype", "round the weights to this type at load; auto: as stored",
+       TextKnob{&ServerConfig::weights_dtype, {"auto", "f32", "bf16", "f16"}}},
+      {"sessions_max", "slots; 0: as many as memory_bytes allows, at most 1024",
+       IntKnob{FIELD(sessions_max), 0, 1 << 20}},
+      {"memory_bytes", "bytes for weights, workspace and states; 0: 80 % of what is available",
+       IntKnob{FIELD(memory_bytes), 0, kAny}},
+      {"step_tokens_max", "tokens of one step, decodes and prompt tokens", IntKnob{FIELD(step_tokens_max), 128, 8192}},
+      {"step_target_ms", "steps that hold decodes and prompt tokens are kept near this",
+       RealKnob{FIELD(step_target_ms), 1, 10000}},
+      {"max_positions", "positions of full_attention layers; 0: max_position_embeddings, else 4096",
+       IntKnob{FIELD(max_positions), 0, 1 << 24}},
+      {"outbox_events_max", "events a slow reader may leave before its call pauses",
+       IntKnob{FIELD(outbox_events_max), 32, 65536}},
+      {"drain_seconds", "seconds after SIGTERM until running calls are cut off",
+       RealKnob{FIELD(drain_seconds), 0, 3600}},
+      {"poison_freed_slots", "fill freed slots with NaN", BoolKnob{&ServerConfig::poison_freed_slots}},
+      {"log_level", "how much to log, as JSON lines on stderr",
+       TextKnob{&ServerConfig::log_level, {"debug", "info", "warn", "error"}}},
+      {"prompt_tokens_max", "tokens of a prompt", IntKnob{FIELD(limits.prompt_tokens_max), 1, 1 << 24}},
+      {"prompt_bytes_max", "bytes of a prompt's text", IntKnob{FIELD(limits.prompt_bytes_max), 1, 1 << 26}},
+      {"max_tokens_max", "tokens a choice may ask for", IntKnob{FIELD(limits.max_tokens_max), 1, 1 << 30}},
+      {"n_max", "choices of one request", IntKnob{FIELD(limits.n_max), 1, 1024}},
+      {"score_tokens_max", "tokens of a text that is scored", IntKnob{FIELD(limits.score_tokens_max), 1, 1 << 20}},
+      {"classify_tokens_max", "tokens of a text that is classified",
+       IntKnob{FIELD(limits.classify_tokens_max), 1, 1 << 16}},
+      {"queue_requests_max", "requests that may wait for a slot",
+       IntKnob{FIELD(limits.queue_requests_max), 0, 1 << 20}},
+      {"deadline_seconds_max", "seconds a call may take; a longer or missing deadline is cut to this",
+       RealKnob{FIELD(limits.deadline_seconds_max), 0.001, 1e7}},
+      {"describe", "print the plan of memory from the checkpoint's config alone, and exit",
+       BoolKnob{&ServerConfig::describe}, true},
+      {"check_config", "check flags, config file and checkpoint, and exit", BoolKnob{&ServerConfig::check_config},
+       true},
+  };
+  return knobs;
+}
+
+}  // namespace barista

@@ -1,0 +1,199 @@
+// barista-server: flags -> config -> checkpoint -> backend -> model -> engine -> listeners -> drain.
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "server/config.h"
+#include "server/describe.h"
+#include "server/memory_plan.h"
+#include "server/model/model.h"
+#include "server/model/tensor_names.h"
+#include "server/observe/log.h"
+#include "server/rpc/server.h"
+
+namespace barista {
+namespace {
+
+// sysexits.h: what supervisors understand.
+constexpr int kOk = 0;
+constexpr int kUsage = 64;        // EX_USAGE: flags
+constexpr int kUnavailable = 69;  // EX_UNAVAILABLE: a port is taken
+constexpr int kConfig = 78;       // EX_CONFIG: config file, checkpoint, backend, memory
+
+constexpr char kVersion[] = "0.1.0";
+
+int Fail(int code, const absl::Status& status) {
+  std::fprintf(stderr, "barista-server: %s\n", std::string(status.message()).c_str());
+  return code;
+}
+
+std::optional<DType> DTypeNamed(const std::string& name) {
+  for (DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+    if (name == Name(dtype)) return dtype;
+  }
+  return std::nullopt;
+}
+
+int64_t WeightBytes(const Checkpoint& checkpoint, std::optional<DType> as) {
+  int64_t bytes = 0;
+  for (const TensorSpec& spec : ExpectedTensors(checkpoint.config())) {
+    const HostTensor* tensor = checkpoint.find(spec.name);
+    if (tensor == nullptr) continue;
+    const int64_t count = static_cast<int64_t>(tensor->bytes.size() / SizeOf(tensor->dtype));
+    bytes += count * static_cast<int64_t>(SizeOf(as.value_or(tensor->dtype)));
+  }
+  return bytes;
+}
+
+ModelOptions OptionsFor(const ServerConfig& config, const ModelConfig& model) {
+  ModelOptions options;
+  options.weights_dtype = DTypeNamed(config.weights_dtype);
+  options.rows_max = model.task == Task::kClassification ? config.limits.classify_tokens_max : config.step_tokens_max;
+  options.max_positions = config.max_positions > 0            ? config.max_positions
+                          : model.max_position_embeddings > 0 ? model.max_position_embeddings
+                                                              : options.max_positions;
+  return options;
+}
+
+SamplingParams DefaultsOf(const GenerationDefaults& d) {
+  SamplingParams p;
+  if (d.temperature) p.temperature = static_cast<float>(*d.temperature);
+  if (d.do_sample && !*d.do_sample) p.temperature = 0;
+  if (d.top_k) p.top_k = static_cast<int32_t>(*d.top_k);
+  if (d.top_p) p.top_p = static_cast<float>(*d.top_p);
+  if (d.min_p) p.min_p = static_cast<float>(*d.min_p);
+  if (d.typical_p) p.typical_p = static_cast<float>(*d.typical_p);
+  if (d.repetition_penalty) p.repetition_penalty = static_cast<float>(*d.repetition_penalty);
+  return p;
+}
+
+std::string NameOf(const std::string& directory) {
+  return absl::StrCat("models/", std::filesystem::path(directory).lexically_normal().filename().string());
+}
+
+// Serves until SIGTERM or SIGINT, then drains.
+int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& backend, const ModelOptions& options) {
+  absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer;
+  if (checkpoint.tokenizer_path()) {
+    tokenizer = Tokenizer::Load(*checkpoint.tokenizer_path());
+    if (!tokenizer.ok()) return Fail(kConfig, tokenizer.status());
+  } else {
+    tokenizer = nullptr;
+  }
+  absl::StatusOr<std::unique_ptr<Model>> model = Model::Load(checkpoint, backend, options);
+  if (!model.ok()) return Fail(kConfig, model.status());
+  const StateLayout& layout = (*model)->state_layout();
+  absl::StatusOr<MemoryPlan> plan =
+      PlanMemory(config.memory_bytes, (*model)->weights().bytes + (*model)->workspace_bytes(),
+                 layout.bytes_per_session(), config.sessions_max);
+  if (!plan.ok()) return Fail(kConfig, plan.status());
+  absl::StatusOr<StatePool> pool = StatePool::Create(backend, layout, plan->slots);
+  if (!pool.ok()) return Fail(kConfig, pool.status());
+
+  Metrics metrics;
+  const SteadyClock clock;
+  Engine engine(**model, *pool, tokenizer->get(), metrics, clock,
+                {.queue_requests_max = static_cast<size_t>(config.limits.queue_requests_max),
+                 .outbox_events_max = static_cast<size_t>(config.outbox_events_max),
+                 .step_target_seconds = config.step_target_ms / 1000,
+                 .poison_freed_slots = config.poison_freed_slots});
+  Serving serving = {.engine = engine,
+                     .metrics = metrics,
+                     .model = **model,
+                     .tokenizer = tokenizer->get(),
+                     .limits = config.limits,
+                     .sampling_defaults = DefaultsOf(checkpoint.generation_defaults()),
+                     .slots = plan->slots,
+                     .model_name = NameOf(config.model),
+                     .fingerprint = checkpoint.fingerprint(),
+                     .backend_kind = std::string(backend.name()),
+                     .backend_device = backend.Describe(),
+                     .threads = backend.threads(),
+                     .server_version = kVersion};
+  if ((*model)->config().any_layer([](LayerType t) { return t == LayerType::kFullAttention; })) {
+    serving.limits.positions_max = options.max_positions;
+  }
+  absl::StatusOr<std::unique_ptr<RpcServer>> server = RpcServer::Start(serving, config.listen, config.metrics_listen);
+  if (!server.ok()) return Fail(kUnavailable, server.status());
+  engine.Start();
+
+  LogInfo("ready", {{"grpc", (*server)->address()},
+                    {"metrics", (*server)->metrics_address()},
+                    {"model", serving.model_name},
+                    {"backend", serving.backend_device},
+                    {"sessions_max", plan->slots},
+                    {"bytes_per_session", layout.bytes_per_session()}});
+  std::printf("ready grpc=%s metrics=%s model=%s backend=%s sessions_max=%d bytes_per_session=%ld\n",
+              (*server)->address().c_str(), (*server)->metrics_address().c_str(), serving.model_name.c_str(),
+              serving.backend_kind.c_str(), plan->slots, static_cast<long>(layout.bytes_per_session()));
+  std::fflush(stdout);
+
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  int signal = 0;
+  sigwait(&signals, &signal);
+  LogInfo("draining", {{"signal", signal}, {"seconds_max", config.drain_seconds}});
+  (*server)->SetNotServing();
+  engine.Drain();
+  (*server)->Shutdown(Seconds(config.drain_seconds));
+  engine.Stop();
+  LogInfo("stopped");
+  return kOk;
+}
+
+int Main(const std::vector<std::string>& args) {
+  for (const std::string& arg : args) {
+    if (arg == "--help" || arg == "-h") return std::fputs(ConfigHelp().c_str(), stdout), kOk;
+    if (arg == "--version") return std::printf("barista-server %s\n", kVersion), kOk;
+  }
+  const absl::StatusOr<ServerConfig> config = ParseServerConfig(args);
+  if (!config.ok()) return Fail(kUsage, config.status());
+  InitLog(config->log_level);
+  const absl::StatusOr<std::unique_ptr<Checkpoint>> checkpoint = Checkpoint::Open(config->model);
+  if (!checkpoint.ok()) return Fail(kConfig, checkpoint.status());
+  const absl::StatusOr<std::unique_ptr<Backend>> backend =
+      MakeBackend({.kind = config->backend, .threads = static_cast<int>(config->threads), .cpu_isa = config->cpu_isa});
+  if (!backend.ok()) return Fail(kConfig, backend.status());
+  const ModelOptions options = OptionsFor(*config, (*checkpoint)->config());
+
+  if (config->describe || config->check_config) {
+    const DType stored = options.weights_dtype.value_or((*checkpoint)->find("model.embed_tokens.weight")->dtype);
+    const StateLayout layout((*checkpoint)->config(), {.state_dtype = (*backend)->activation_dtype(),
+                                                       .ring_dtype = (*backend)->ring_dtype(stored),
+                                                       .max_positions = options.max_positions});
+    const int64_t weights = WeightBytes(**checkpoint, options.weights_dtype);
+    const absl::StatusOr<MemoryPlan> plan =
+        PlanMemory(config->memory_bytes, weights, layout.bytes_per_session(), config->sessions_max);
+    if (!plan.ok()) return Fail(kConfig, plan.status());
+    if (config->describe) {
+      std::fputs(Describe(**checkpoint, layout, weights, plan->slots, plan->memory_bytes).c_str(), stdout);
+    } else {
+      std::printf("ok\n");
+    }
+    return kOk;
+  }
+  return Serve(*config, **checkpoint, **backend, options);
+}
+
+}  // namespace
+}  // namespace barista
+
+int main(int argc, char** argv) {
+  // Before any thread exists, so that all of them inherit it and only sigwait sees the signals.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  const int code = barista::Main(std::vector<std::string>(argv + 1, argv + argc));
+  barista::FlushLog();
+  return code;
+}

@@ -1,0 +1,95 @@
+// A Latte-family model: tokens in, hidden rows and logits out, the past kept in slots of a StatePool.
+//
+// Const while serving except for its workspace, which one call at a time uses: the engine's thread owns it. Forward,
+// Logits and Classify allocate nothing.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "kernels/backend.h"
+#include "server/model/checkpoint.h"
+#include "server/model/state.h"
+#include "server/model/weights.h"
+
+namespace barista {
+
+struct ModelOptions {
+  std::optional<DType> weights_dtype;  // round the weights to this type at load; nullopt: as stored
+  int64_t rows_max = 512;              // tokens of one Forward, and of one Classify
+  int64_t logits_rows_max = 64;        // rows of one Logits call
+  int64_t max_positions = 4096;        // of full_attention layers
+};
+
+class Model {
+ public:
+  // The backend outlives the model. Errors: RESOURCE_EXHAUSTED naming what did not fit.
+  static absl::StatusOr<std::unique_ptr<Model>> Load(const Checkpoint& checkpoint, Backend& backend,
+                                                     const ModelOptions& options);
+
+  const ModelConfig& config() const { return config_; }
+  const StateLayout& state_layout() const { return layout_; }
+  const Weights& weights() const { return weights_; }
+  const ModelOptions& options() const { return options_; }
+  int64_t workspace_bytes() const { return static_cast<int64_t>(memory_.size()); }
+  Backend& backend() const { return backend_; }
+
+  // Runs `tokens` (row r belongs to the segment that covers row r; rows are covered exactly once, in order) through all
+  // layers, advancing the slots' states in place, and leaves each segment's last hidden row in its slot.
+  // tokens.size() <= rows_max; every token in [0, vocab).
+  void Forward(Segments segments, absl::Span<const int32_t> tokens, const StatePool& pool);
+
+  // Next-token logits [slots.size(), vocab] of the slots' last hidden rows; slots.size() <= logits_rows_max. The view
+  // is valid until the next call.
+  Rows Logits(absl::Span<const int32_t> slots, const StatePool& pool);
+  // The same for rows [begin, begin + count) of the last Forward (scoring a given text).
+  Rows LogitsOfRows(int64_t begin, int64_t count);
+
+  // Class logits [num_labels] of one whole sequence, tokens.size() in [1, rows_max]. Classification models only.
+  std::vector<double> Classify(absl::Span<const int32_t> tokens);
+
+ private:
+  Model(const ModelConfig& config, Backend& backend, const ModelOptions& options, Weights weights,
+        const StateLayoutOptions& layout)
+      : config_(config), backend_(backend), options_(options), weights_(std::move(weights)), layout_(config, layout) {}
+  absl::Status AllocateWorkspace();
+  int64_t MixedColumns() const;
+
+  void Embed(absl::Span<const int32_t> tokens, int64_t rows);
+  void Block(int64_t layer, Segments segments, int64_t rows, const StatePool& pool);
+  void Attention(int64_t layer, Segments segments, const Rows& x, const Rows& out, bool accumulate,
+                 const StatePool& pool);
+  Rows Mix(int64_t layer, Segments segments, const Rows& x, const StatePool& pool);
+  void Mlp(int64_t layer, const Rows& x, const Rows& out, bool accumulate);
+  void Glu(int64_t layer, const Rows& x);
+  void Norm(const NormWeights& norm, const Rows& x, const Rows& y);
+  Rows Head(const Rows& hidden);
+
+  ModelConfig config_;
+  Backend& backend_;
+  ModelOptions options_;
+  Weights weights_;
+  StateLayout layout_;
+  std::optional<StatePool> scratch_state_;  // one slot for the mixers of a classifier
+
+  Buffer memory_;  // of all of the following, each [rows_max, its columns]
+  Rows x_;         // the residual stream [D]; after Forward the normalised hidden rows
+  Rows h_;         // normalised input of a sub-layer [D]
+  Rows u_;         // the mixer's output [D]
+  Rows gates_;     // RG-LRU gates before the sigmoid [2 D]
+  Rows mixed_;     // latent query, latent key, q, k, (v)
+  Rows v_;         // values [G E], where not part of mixed_
+  Rows rotated_;   // values turned by -s (VAPOR) [G E]
+  Rows y_;         // attention output [H E]
+  Rows mlp_;       // [2 F], [F] or, for GLU, [3 D]
+  Rows out_;       // a sub-layer's output before its post norm (sandwich) [D]
+  Rows last_;      // [logits_rows_max, D]
+  Rows logits_;    // [logits_rows_max, vocab or num_labels]
+  std::vector<int64_t> positions_;
+  std::vector<LinearCall> calls_;  // of the product that Mix builds
+};
+
+}  // namespace barista

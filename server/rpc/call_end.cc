@@ -1,0 +1,21 @@
+#include "server/rpc/call_end.h"
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "server/engine/error.h"
+
+namespace barista {
+
+TimePoint DeadlineOf(const grpc::CallbackServerContext& context, const Serving& serving) {
+  const double left = Seconds(context.deadline() - std::chrono::system_clock::now()).count();
+  const double seconds = std::clamp(left, 0.0, serving.limits.deadline_seconds_max);
+  return std::chrono::steady_clock::now() + std::chrono::duration_cast<TimePoint::duration>(Seconds(seconds));
+}
+
+void RecordEnd(const absl::Status& status, Metrics& metrics) {
+  metrics.requests(StatusLabel(status)).Increment();
+  if (!status.ok()) metrics.errors(absl::AsciiStrToLower(Name(DetailOf(status).reason))).Increment();
+}
+
+}  // namespace barista

@@ -1,0 +1,47 @@
+#include "server/rpc/event_pump.h"
+
+namespace barista {
+
+absl::Status EventPump::Submit(Request request, std::function<void()> on_events) {
+  {
+    absl::MutexLock lock(&link_->mutex);
+    link_->on_events = std::move(on_events);
+  }
+  absl::StatusOr<std::shared_ptr<Call>> call;
+  absl::MutexLock lock(&mutex_);
+  call = engine_.Submit(std::move(request), [link = link_] {
+    absl::MutexLock link_lock(&link->mutex);
+    if (link->on_events) link->on_events();
+  });
+  if (!call.ok()) return call.status();
+  call_ = *std::move(call);
+  if (cancelled_) call_->Cancel();
+  return absl::OkStatus();
+}
+
+std::optional<Event> EventPump::Next() {
+  bool resumed = false;
+  std::optional<Event> event = call().Pop(resumed);
+  if (resumed) engine_.Wake();
+  return event;
+}
+
+Call& EventPump::call() const {
+  absl::MutexLock lock(&mutex_);  // the engine may report events before Submit has returned
+  return *call_;
+}
+
+void EventPump::Cancel() {
+  absl::MutexLock lock(&mutex_);
+  cancelled_ = true;
+  if (call_ == nullptr) return;
+  call_->Cancel();
+  engine_.Wake();
+}
+
+void EventPump::Detach() {
+  absl::MutexLock lock(&link_->mutex);
+  link_->on_events = nullptr;
+}
+
+}  // namespace barista

@@ -1,0 +1,44 @@
+// The link between one call in the engine and the reactor that answers it. The engine may report events while the
+// reactor is being destroyed; the pump makes that safe: after Detach no callback runs or will run.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "server/engine/engine.h"
+
+namespace barista {
+
+class EventPump {
+ public:
+  explicit EventPump(Engine& engine) : engine_(engine), link_(std::make_shared<Link>()) {}
+
+  // `on_events` runs on the engine's thread when events wait; it must not block. Errors: those of Engine::Submit.
+  absl::Status Submit(Request request, std::function<void()> on_events);
+
+  // The next event, or nothing now. Finished is the last.
+  std::optional<Event> Next();
+  void Cancel();  // any thread, also before Submit and after the end
+  void Detach();
+
+  const Request& request() const { return call().request(); }
+
+ private:
+  struct Link {
+    absl::Mutex mutex;
+    std::function<void()> on_events ABSL_GUARDED_BY(mutex);
+  };
+
+  Call& call() const;
+
+  Engine& engine_;
+  std::shared_ptr<Link> link_;
+  mutable absl::Mutex mutex_;
+  bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<Call> call_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace barista

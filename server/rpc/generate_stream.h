@@ -1,0 +1,48 @@
+// One Generate stream: a reactor that writes the engine's events as messages, one write in flight. A slow reader leaves
+// events in the call's outbox, which pauses that call alone.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include "barista/v1/inference.grpc.pb.h"
+#include "server/rpc/event_pump.h"
+#include "server/rpc/serving.h"
+
+namespace barista {
+
+// Deletes itself when gRPC is done with it.
+class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateResponse> {
+ public:
+  // What is wrong with `message` becomes the stream's status.
+  GenerateStream(grpc::CallbackServerContext* context, const v1::GenerateRequest* message, const Serving& serving);
+
+ private:
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override { pump_.Cancel(); }
+  void OnDone() override;
+
+  void Pump();  // writes the next message where none is in flight
+  // Fills message_ from waiting events; false: nothing to write now.
+  bool NextMessage() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool NextEcho() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AddToChunk(Token token) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AddLogprobs(PromptLogprobs logprobs) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void WriteSummary(const Finished& finished) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void End(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const Serving& serving_;
+  const v1::GenerateRequest message_in_;
+  EventPump pump_;
+
+  absl::Mutex mutex_;
+  v1::GenerateResponse message_ ABSL_GUARDED_BY(mutex_);
+  std::optional<Event> held_ ABSL_GUARDED_BY(mutex_);        // taken, but of the next message
+  int64_t echoed_ ABSL_GUARDED_BY(mutex_) = 0;               // prompt ids sent
+  std::vector<uint32_t> generated_ ABSL_GUARDED_BY(mutex_);  // tokens of each choice so far
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool broken_ ABSL_GUARDED_BY(mutex_) = false;                 // the reader is gone: events are dropped
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;               // Finish was called
+  std::optional<absl::Status> ending_ ABSL_GUARDED_BY(mutex_);  // after the message in flight
+};
+
+}  // namespace barista

@@ -1,0 +1,50 @@
+#include "server/rpc/messages.h"
+
+namespace barista {
+
+v1::FinishReason ToProto(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kNone:
+      return v1::FINISH_REASON_UNSPECIFIED;
+    case FinishReason::kEos:
+      return v1::FINISH_REASON_EOS;
+    case FinishReason::kStopToken:
+      return v1::FINISH_REASON_STOP_TOKEN;
+    case FinishReason::kStopString:
+      return v1::FINISH_REASON_STOP_STRING;
+    case FinishReason::kLength:
+      return v1::FINISH_REASON_LENGTH;
+  }
+  return v1::FINISH_REASON_UNSPECIFIED;
+}
+
+void FillLogprob(int32_t token, const SampleResult& result, v1::TokenLogprob& message) {
+  message.set_token_id(token);
+  message.set_logprob(result.logprob);
+  for (const TokenLogprob& alternative : result.top) {
+    v1::Alternative& to = *message.add_alternatives();
+    to.set_token_id(alternative.id);
+    to.set_logprob(alternative.logprob);
+  }
+}
+
+void FillUsage(const Usage& usage, v1::Usage& message) {
+  message.set_prompt_tokens(usage.prompt_tokens);
+  message.set_generated_tokens(usage.generated_tokens);
+  message.set_cached_tokens(usage.cached_tokens);
+}
+
+void FillTimings(const Timings& timings, v1::Timings& message) {
+  message.set_queue_seconds(timings.queue);
+  message.set_prefill_seconds(timings.prefill);
+  message.set_decode_seconds(timings.decode);
+  message.set_time_to_first_token_seconds(timings.time_to_first_token);
+  message.set_total_seconds(timings.total);
+}
+
+std::string PromptText(const v1::GenerateRequest& message, const std::vector<int32_t>& prompt, const Serving& serving) {
+  if (message.has_text()) return message.text();
+  return serving.tokenizer == nullptr ? "" : serving.tokenizer->Decode(prompt);
+}
+
+}  // namespace barista

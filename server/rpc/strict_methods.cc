@@ -1,0 +1,16 @@
+#include "server/rpc/strict_methods.h"
+
+#include "server/engine/error.h"
+#include "server/rpc/call_end.h"
+#include "server/rpc/status_map.h"
+
+namespace barista {
+
+grpc::Status Malformed(Metrics& metrics) {
+  const absl::Status status = MakeError({.reason = ErrorReason::kMalformedRequest},
+                                        "the bytes of the request are not a message of its type (see proto/)");
+  RecordEnd(status, metrics);
+  return ToGrpcStatus(status);
+}
+
+}  // namespace barista

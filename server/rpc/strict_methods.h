@@ -1,0 +1,61 @@
+// gRPC methods whose bytes we parse ourselves: gRPC's own handler answers UNIMPLEMENTED, without a word, where they are
+// not a message of the type; these answer INVALID_ARGUMENT, reason MALFORMED_REQUEST. Handlers belong to the service
+// that marks its method with them (Service::MarkMethodRawCallback).
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/impl/codegen/server_callback_handlers.h>
+
+#include <functional>
+
+#include "server/observe/metrics.h"
+
+namespace barista {
+
+// The status of such a call, counted.
+grpc::Status Malformed(Metrics& metrics);
+
+template <class Request>
+bool ParseBytes(const grpc::ByteBuffer& bytes, Request& request) {
+  grpc::ByteBuffer copy(bytes);  // parsing empties it; the slices are shared
+  return grpc::SerializationTraits<Request>::Deserialize(&copy, &request).ok();
+}
+
+// `call` may use the request until it returns.
+template <class Request, class Response>
+grpc::internal::MethodHandler* StrictUnary(
+    Metrics& metrics,
+    std::function<grpc::ServerUnaryReactor*(grpc::CallbackServerContext*, const Request*, Response*)> call) {
+  return new grpc::internal::CallbackUnaryHandler<grpc::ByteBuffer, Response>(
+      [&metrics, call = std::move(call)](grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes,
+                                         Response* response) -> grpc::ServerUnaryReactor* {
+        Request request;
+        if (ParseBytes(*bytes, request)) return call(context, &request, response);
+        grpc::ServerUnaryReactor* reactor = context->DefaultReactor();  // once: each call makes a new one
+        reactor->Finish(Malformed(metrics));
+        return reactor;
+      });
+}
+
+// A stream that ends with a status at once. Deletes itself.
+template <class Response>
+class FailedStream final : public grpc::ServerWriteReactor<Response> {
+ public:
+  explicit FailedStream(grpc::Status status) { this->Finish(std::move(status)); }
+  void OnDone() override { delete this; }
+};
+
+template <class Request, class Response>
+grpc::internal::MethodHandler* StrictServerStream(
+    Metrics& metrics,
+    std::function<grpc::ServerWriteReactor<Response>*(grpc::CallbackServerContext*, const Request*)> call) {
+  return new grpc::internal::CallbackServerStreamingHandler<grpc::ByteBuffer, Response>(
+      [&metrics, call = std::move(call)](grpc::CallbackServerContext* context,
+                                         const grpc::ByteBuffer* bytes) -> grpc::ServerWriteReactor<Response>* {
+        Request request;
+        if (ParseBytes(*bytes, request)) return call(context, &request);
+        return new FailedStream<Response>(Malformed(metrics));
+      });
+}
+
+}  // namespace barista

@@ -1,0 +1,36 @@
+#include "server/rpc/unary_call.h"
+
+#include "server/rpc/call_end.h"
+
+namespace barista {
+
+UnaryCall::UnaryCall(absl::StatusOr<Request> request, const Serving& serving,
+                     std::function<void(const Request&, Event)> on_event)
+    : serving_(serving), on_event_(std::move(on_event)), pump_(serving.engine) {
+  absl::Status status = request.status();
+  if (status.ok()) status = pump_.Submit(*std::move(request), [this] { Pump(); });
+  if (!status.ok()) End(status);
+}
+
+void UnaryCall::Pump() {
+  absl::MutexLock lock(&mutex_);
+  while (std::optional<Event> event = pump_.Next()) {
+    const auto* finished = std::get_if<Finished>(&*event);
+    const absl::Status status = finished == nullptr ? absl::OkStatus() : finished->status;
+    const bool last = finished != nullptr;
+    on_event_(pump_.request(), *std::move(event));
+    if (last) return End(status);
+  }
+}
+
+void UnaryCall::End(const absl::Status& status) {
+  RecordEnd(status, serving_.metrics);
+  Finish(ToGrpcStatus(status));
+}
+
+void UnaryCall::OnDone() {
+  pump_.Detach();
+  delete this;
+}
+
+}  // namespace barista

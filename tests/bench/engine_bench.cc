@@ -1,0 +1,218 @@
+// The engine's work without the engine: decode steps and prompts of a real checkpoint, held against the limits of this
+// machine that are measured in the same rounds.
+//
+//   engine_bench --model=DIR [--weights=bf16,f32] [--threads=1,2] [--batch=1,8,32] [--prefill=512,4096] [--context=256]
+//                [--rounds=5] [--seconds=0.3] [--cpu_time] [--json]
+//
+// All combinations are loaded at once and take turns, round by round; figures are medians over all rounds. The limit of
+// a step is the longer of its bytes over the read rate and its products over the peak rate.
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/flags/parse.h"
+#include "absl/strings/numbers.h"
+#include "kernels/cpu/isa.h"
+#include "nlohmann/json.hpp"
+#include "tests/bench/limits.h"
+#include "tests/bench/machine_load.h"
+#include "tests/bench/streams.h"
+#include "tests/bench/work.h"
+
+using StringList = std::vector<std::string>;
+ABSL_FLAG(std::string, model, "", "checkpoint directory");
+ABSL_FLAG(StringList, weights, StringList({"bf16", "f32"}), "stored, bf16, f16, f32");
+ABSL_FLAG(StringList, threads, StringList({"1", "2"}), "threads, the caller included");
+ABSL_FLAG(StringList, batch, StringList({"1", "8", "32"}), "sessions of a decode step");
+ABSL_FLAG(StringList, prefill, StringList({"512", "4096"}), "tokens of a prompt");
+ABSL_FLAG(int64_t, context, 256, "tokens in every session before its decode steps are timed");
+ABSL_FLAG(int, rounds, 5, "rounds");
+ABSL_FLAG(double, seconds, 0.3, "time of decode steps a point and round");
+ABSL_FLAG(int, limit_megabytes, 1024, "buffer of the read limit");
+ABSL_FLAG(bool, cpu_time, false, "with one thread: count the time it ran, for drafts on a busy machine");
+ABSL_FLAG(bool, json, false, "one JSON line instead of tables");
+
+namespace barista::bench {
+namespace {
+
+std::vector<int64_t> Numbers(const StringList& words) {
+  std::vector<int64_t> numbers;
+  for (const std::string& word : words) {
+    int64_t number = 0;
+    if (word.empty()) continue;
+    if (!absl::SimpleAtoi(word, &number) || number < 1) {
+      std::fprintf(stderr, "not a positive number: %s\n", word.c_str());
+      std::exit(64);
+    }
+    numbers.push_back(number);
+  }
+  return numbers;
+}
+
+struct Point {
+  bool prefill = false;
+  int64_t count = 0;  // sessions, or tokens of the prompt
+  std::vector<double> seconds;
+};
+
+// One model in one element type on one number of threads, and what was measured of it.
+class Setup {
+ public:
+  static absl::StatusOr<std::unique_ptr<Setup>> Create(const std::string& weights, int64_t threads, CpuIsa isa) {
+    const std::vector<int64_t> batches = Numbers(absl::GetFlag(FLAGS_batch));
+    const int64_t largest = batches.empty() ? 0 : *std::max_element(batches.begin(), batches.end());
+    BackendOptions options;
+    options.kind = "cpu";
+    options.threads = static_cast<int>(threads);
+    absl::StatusOr<LoadedModel> loaded =
+        LoadModel(absl::GetFlag(FLAGS_model), weights, options, static_cast<int32_t>(largest) + 1);
+    if (!loaded.ok()) return loaded.status();
+    auto setup = std::unique_ptr<Setup>(new Setup(*std::move(loaded), threads, isa));
+    for (const int64_t batch : batches) setup->points_.push_back({.count = batch});
+    for (const int64_t tokens : Numbers(absl::GetFlag(FLAGS_prefill))) {
+      setup->points_.push_back({.prefill = true, .count = tokens});
+    }
+    return setup;
+  }
+
+  void Round(const Buffer& memory) {
+    constexpr int64_t kMegabyte = int64_t{1} << 20;
+    const int64_t weights = std::min<int64_t>(
+        static_cast<int64_t>(memory.size()), static_cast<int64_t>(WeightBytes(*loaded_.model)) / kMegabyte * kMegabyte);
+    memory_rates_.push_back(ReadRate(pool_, memory, static_cast<int64_t>(memory.size()), clock_));
+    ReadRate(pool_, memory, weights, clock_);
+    for (int i = 0; i < 3; ++i) cached_rates_.push_back(ReadRate(pool_, memory, weights, clock_));
+    for (int i = 0; i < 3; ++i) peaks_.push_back(PeakRate(pool_, isa_, dtype(), clock_));
+    for (Point& point : points_) point.prefill ? Prefill(point) : Decode(point);
+  }
+
+  void PrintLimits() const {
+    std::printf("| %s | %lld | %.1f | %.1f (%.0f MB) | %.0f |\n", TypeName().c_str(), Threads(), MemoryRate() / 1e9,
+                CachedRate() / 1e9, WeightBytes(*loaded_.model) / 1e6, Peak() / 1e9);
+  }
+
+  void PrintPoints() const {
+    for (const Point& p : points_) {
+      const double seconds = Median(p.seconds);
+      const Work work = WorkOf(p);
+      std::printf("| %s | %lld | %s %lld | %.3f | %.3f | %.0f | ", TypeName().c_str(), Threads(),
+                  p.prefill ? "prefill" : "decode x", static_cast<long long>(p.count), seconds * 1e3,
+                  Quantile(p.seconds, 0.9) * 1e3, static_cast<double>(p.count) / seconds);
+      if (p.prefill) std::printf("| ");
+      if (!p.prefill) std::printf("%.1f | ", work.bytes / seconds / 1e9);
+      std::printf("%.0f | %.0f %% | %.0f %% |\n", work.flops / seconds / 1e9, 100 * Limit(work, MemoryRate()) / seconds,
+                  100 * Limit(work, CachedRate()) / seconds);
+    }
+  }
+
+  nlohmann::json Json() const {
+    nlohmann::json result = {{"weights", TypeName()}, {"threads", Threads()}, {"points", nlohmann::json::array()}};
+    for (const Point& p : points_) {
+      const double seconds = Median(p.seconds);
+      result["points"].push_back({{"kind", p.prefill ? "prefill" : "decode"},
+                                  {"count", p.count},
+                                  {"seconds", seconds},
+                                  {"tokens_per_second", static_cast<double>(p.count) / seconds}});
+    }
+    return result;
+  }
+
+ private:
+  Setup(LoadedModel loaded, int64_t threads, CpuIsa isa)
+      : loaded_(std::move(loaded)),
+        pool_(static_cast<int>(threads)),
+        isa_(isa),
+        clock_(threads == 1 && absl::GetFlag(FLAGS_cpu_time) ? ThreadTime : Now) {}
+
+  void Decode(Point& point) {
+    Streams streams(loaded_, 1, static_cast<int32_t>(point.count));
+    streams.Read(absl::GetFlag(FLAGS_context));
+    streams.Step();
+    const double end = clock_() + absl::GetFlag(FLAGS_seconds);
+    for (double begin = clock_(), now; begin < end; begin = now) {
+      streams.Step();
+      now = clock_();
+      point.seconds.push_back(now - begin);
+    }
+  }
+
+  void Prefill(Point& point) {
+    Streams stream(loaded_, 0, 1);
+    stream.Read(kChunk);  // the slot's pages are there
+    stream.Reset();
+    const double begin = clock_();
+    stream.Read(point.count);
+    point.seconds.push_back(clock_() - begin);
+  }
+
+  Work WorkOf(const Point& p) const {
+    return p.prefill ? PrefillWork(*loaded_.model, p.count) : DecodeWork(*loaded_.model, p.count);
+  }
+  double Limit(const Work& work, double read_rate) const {
+    return std::max(work.bytes / read_rate, work.flops / Peak());
+  }
+  double MemoryRate() const { return Median(memory_rates_); }
+  double CachedRate() const { return Median(cached_rates_); }
+  double Peak() const { return Median(peaks_); }
+  DType dtype() const { return loaded_.model->weights().dtype; }
+  std::string TypeName() const { return std::string(Name(dtype())); }
+  long long Threads() const { return pool_.threads(); }
+
+  LoadedModel loaded_;
+  ThreadPool pool_;  // of the limits; sleeps while the model works
+  CpuIsa isa_;
+  Clock clock_;
+  std::vector<Point> points_;
+  std::vector<double> memory_rates_, cached_rates_, peaks_;
+};
+
+int Main() {
+  const absl::StatusOr<CpuIsa> isa = ChooseIsa("auto");
+  const int64_t bytes = static_cast<int64_t>(absl::GetFlag(FLAGS_limit_megabytes)) << 20;
+  absl::StatusOr<Buffer> memory = AllocateHost(bytes, "the read limit");
+  if (!isa.ok() || !memory.ok()) return 1;
+  std::fill_n(memory->data(), memory->size(), std::byte{1});
+  std::vector<std::unique_ptr<Setup>> setups;
+  for (const std::string& weights : absl::GetFlag(FLAGS_weights)) {
+    for (const int64_t threads : Numbers(absl::GetFlag(FLAGS_threads))) {
+      auto setup = Setup::Create(weights, threads, *isa);
+      if (!setup.ok()) {
+        std::fprintf(stderr, "engine_bench: %s\n", setup.status().ToString().c_str());
+        return 1;
+      }
+      setups.push_back(*std::move(setup));
+    }
+  }
+  const MachineLoad load;
+  for (int round = 0; round < absl::GetFlag(FLAGS_rounds); ++round) {
+    for (const auto& setup : setups) setup->Round(*memory);
+  }
+  if (absl::GetFlag(FLAGS_json)) {
+    nlohmann::json result = nlohmann::json::array();
+    for (const auto& setup : setups) result.push_back(setup->Json());
+    std::printf("%s\n", result.dump().c_str());
+    return 0;
+  }
+  std::printf("Instruction set %s, %d rounds, %s.\n\n", std::string(Name(*isa)).c_str(), absl::GetFlag(FLAGS_rounds),
+              load.Describe().c_str());
+  std::printf("| weights | threads | read %d MiB, GB/s | read as much as the weights, GB/s | products, GFLOP/s |\n",
+              absl::GetFlag(FLAGS_limit_megabytes));
+  std::printf("|---|---|---|---|---|\n");
+  for (const auto& setup : setups) setup->PrintLimits();
+  std::printf(
+      "\n| weights | threads | point | ms, median | p90 | tok/s | GB/s | GFLOP/s | of the limit | of the limit "
+      "with the weights' own read rate |\n|---|---|---|---|---|---|---|---|---|---|\n");
+  for (const auto& setup : setups) setup->PrintPoints();
+  return 0;
+}
+
+}  // namespace
+}  // namespace barista::bench
+
+int main(int argc, char** argv) {
+  absl::ParseCommandLine(argc, argv);
+  return barista::bench::Main();
+}

@@ -1,0 +1,58 @@
+// A backend that hands every operation to another one: the base of backends that watch.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "kernels/backend.h"
+
+namespace barista::bench {
+
+class ForwardingBackend : public Backend {
+ public:
+  explicit ForwardingBackend(Backend& inner) : inner_(inner) {}
+
+  std::string_view name() const override { return inner_.name(); }
+  std::string Describe() const override { return inner_.Describe(); }
+  int threads() const override { return inner_.threads(); }
+  DType activation_dtype() const override { return inner_.activation_dtype(); }
+  DType ring_dtype(DType weights) const override { return inner_.ring_dtype(weights); }
+
+  absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(LinearParts parts) override { return inner_.MakeLinear(parts); }
+  absl::StatusOr<Buffer> Allocate(size_t bytes, absl::string_view what) override {
+    return inner_.Allocate(bytes, what);
+  }
+
+  void Embed(const EmbedArgs& args) override { inner_.Embed(args); }
+  void Norm(const NormArgs& args) override { inner_.Norm(args); }
+  void Multiply(absl::Span<const LinearCall> calls) override { inner_.Multiply(calls); }
+  void Conv1d(const Conv1dArgs& args) override { inner_.Conv1d(args); }
+  void Rglru(const RglruArgs& args) override { inner_.Rglru(args); }
+  void Rotate(const RotateArgs& args) override { inner_.Rotate(args); }
+  void GroupSoftmax(const GroupSoftmaxArgs& args) override { inner_.GroupSoftmax(args); }
+  void Latte(const LatteArgs& args) override { inner_.Latte(args); }
+  void BidirectionalLatte(const BidirectionalLatteArgs& args) override { inner_.BidirectionalLatte(args); }
+  void WindowAttention(const WindowAttentionArgs& args) override { inner_.WindowAttention(args); }
+  void MlpActivation(const MlpActivationArgs& args) override { inner_.MlpActivation(args); }
+  void Gelu(const GeluArgs& args) override { inner_.Gelu(args); }
+  void Glu(const GluArgs& args) override { inner_.Glu(args); }
+  void Add(const AddArgs& args) override { inner_.Add(args); }
+  void Softcap(const SoftcapArgs& args) override { inner_.Softcap(args); }
+  void Sample(const Rows& logits, absl::Span<const SampleRow> rows, absl::Span<SampleResult> results) override {
+    inner_.Sample(logits, rows, results);
+  }
+  void Logprobs(const Rows& logits, absl::Span<const int32_t> targets, int32_t k,
+                absl::Span<SampleResult> results) override {
+    inner_.Logprobs(logits, targets, k, results);
+  }
+
+  void Fill(void* dst, DType dtype, size_t count, double value) override { inner_.Fill(dst, dtype, count, value); }
+  void Copy(void* dst, const void* src, size_t bytes) override { inner_.Copy(dst, src, bytes); }
+  void Upload(void* dst, const void* src, size_t bytes) override { inner_.Upload(dst, src, bytes); }
+  void Download(void* dst, const void* src, size_t bytes) override { inner_.Download(dst, src, bytes); }
+
+ protected:
+  Backend& inner_;
+};
+
+}  // namespace barista::bench

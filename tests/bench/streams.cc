@@ -1,0 +1,87 @@
+#include "tests/bench/streams.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "server/model/checkpoint.h"
+
+namespace barista::bench {
+
+absl::StatusOr<LoadedModel> LoadModel(const std::string& directory, const std::string& weights,
+                                      const BackendOptions& backend, int32_t slots) {
+  absl::StatusOr<std::unique_ptr<Checkpoint>> checkpoint = Checkpoint::Open(directory);
+  if (!checkpoint.ok()) return checkpoint.status();
+  ModelOptions options;
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+    if (weights == Name(dtype)) options.weights_dtype = dtype;
+  }
+  if (weights != "stored" && !options.weights_dtype) {
+    return absl::InvalidArgumentError("weights are one of stored, f32, bf16, f16, not " + weights);
+  }
+  LoadedModel loaded;
+  absl::StatusOr<std::unique_ptr<Backend>> made = MakeBackend(backend);
+  if (!made.ok()) return made.status();
+  loaded.backend = *std::move(made);
+  absl::StatusOr<std::unique_ptr<Model>> model = Model::Load(**checkpoint, *loaded.backend, options);
+  if (!model.ok()) return model.status();
+  loaded.model = *std::move(model);
+  absl::StatusOr<StatePool> pool = StatePool::Create(*loaded.backend, loaded.model->state_layout(), slots);
+  if (!pool.ok()) return pool.status();
+  loaded.pool = std::make_unique<StatePool>(*std::move(pool));
+  return loaded;
+}
+
+Streams::Streams(LoadedModel& loaded, int32_t first_slot, int32_t count)
+    : loaded_(loaded), random_(first_slot), slots_(count), pending_(count), segments_(count), results_(count) {
+  std::iota(slots_.begin(), slots_.end(), first_slot);
+  greedy_.temperature = 0;
+  rows_.assign(count, {.params = &greedy_});
+  prompt_.reserve(loaded.model->options().rows_max);
+  Reset();
+}
+
+void Streams::Reset() {
+  for (const int32_t slot : slots_) loaded_.pool->Init(slot);
+  position_ = 0;
+}
+
+void Streams::Read(int64_t tokens) {
+  const int64_t rows_max = loaded_.model->options().rows_max, vocab = loaded_.model->config().vocab_size;
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    for (int64_t done = 0; done < tokens;) {
+      const int64_t position = position_ + done;
+      int64_t rows = std::min(rows_max, tokens - done);
+      if (rows < tokens - done) rows -= (position + rows) % kChunk;  // cut where the scheduler would
+      prompt_.resize(rows);
+      for (int32_t& token : prompt_) token = static_cast<int32_t>(random_() % vocab);
+      const Segment segment = {
+          .slot = slots_[i], .rows = static_cast<int32_t>(rows), .position = position, .prefill = true};
+      loaded_.model->Forward({&segment, 1}, prompt_, *loaded_.pool);
+      done += rows;
+    }
+    Sample({&slots_[i], 1}, {&pending_[i], 1});
+  }
+  position_ += tokens;
+}
+
+void Streams::Step() {
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    segments_[i] = {.slot = slots_[i], .row = static_cast<int32_t>(i), .rows = 1, .position = position_};
+  }
+  loaded_.model->Forward(segments_, pending_, *loaded_.pool);
+  const size_t tile = static_cast<size_t>(loaded_.model->options().logits_rows_max);
+  for (size_t done = 0; done < slots_.size(); done += tile) {
+    const size_t count = std::min(tile, slots_.size() - done);
+    Sample(absl::MakeConstSpan(slots_).subspan(done, count), absl::MakeSpan(pending_).subspan(done, count));
+  }
+  ++position_;
+}
+
+void Streams::Sample(absl::Span<const int32_t> slots, absl::Span<int32_t> tokens) {
+  const Rows logits = loaded_.model->Logits(slots, *loaded_.pool);
+  const auto results = absl::MakeSpan(results_).first(slots.size());
+  loaded_.model->backend().Sample(logits, absl::MakeConstSpan(rows_).first(slots.size()), results);
+  for (size_t i = 0; i < slots.size(); ++i) tokens[i] = results[i].token;
+}
+
+}  // namespace barista::bench

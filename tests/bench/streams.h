@@ -1,0 +1,54 @@
+// Greedy streams run as the engine runs them, without the engine: one Forward, Logits and Sample a step.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kernels/backend.h"
+#include "server/model/model.h"
+
+namespace barista::bench {
+
+struct LoadedModel {
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<Model> model;
+  std::unique_ptr<StatePool> pool;
+};
+
+// `weights`: "stored", "bf16", "f16" or "f32".
+absl::StatusOr<LoadedModel> LoadModel(const std::string& directory, const std::string& weights,
+                                      const BackendOptions& backend, int32_t slots);
+
+// `count` sessions on slots [first_slot, first_slot + count) of a loaded model, which outlives it.
+class Streams {
+ public:
+  Streams(LoadedModel& loaded, int32_t first_slot, int32_t count);
+
+  // Back to position 0.
+  void Reset();
+  // Each reads `tokens` random tokens as a prompt, one session after another, in pieces of rows_max as the engine cuts
+  // them, and draws its next token.
+  void Read(int64_t tokens);
+  // Each decodes one token.
+  void Step();
+
+  int64_t position() const { return position_; }  // of all of them
+
+ private:
+  void Sample(absl::Span<const int32_t> slots, absl::Span<int32_t> tokens);
+
+  LoadedModel& loaded_;
+  std::mt19937 random_;
+  SamplingParams greedy_;
+  int64_t position_ = 0;
+  std::vector<int32_t> slots_, pending_, prompt_;
+  std::vector<Segment> segments_;
+  std::vector<SampleRow> rows_;
+  std::vector<SampleResult> results_;
+};
+
+}  // namespace barista::bench

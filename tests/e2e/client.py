@@ -1,0 +1,164 @@
+"""Calls to a server, and what came back as plain values."""
+from dataclasses import dataclass, field
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+
+from stubs import inference, inference_pb2_grpc, model, model_pb2_grpc, tokenizer, tokenizer_pb2_grpc
+
+
+@dataclass
+class Choice:
+    text: str = ""
+    ids: list = field(default_factory=list)
+    logprobs: list = field(default_factory=list)  # TokenLogprob messages
+    pieces: list = field(default_factory=list)    # text of each chunk
+    finish: str = ""                              # "LENGTH"; "" while it has not ended
+    stop: object = None                           # the stop string or token that ended it
+
+
+@dataclass
+class Generation:
+    choices: dict = field(default_factory=dict)
+    progress: list = field(default_factory=list)  # (done, total)
+    echo_text: str = ""
+    echo_ids: list = field(default_factory=list)
+    echo_logprobs: list = field(default_factory=list)
+    echo_messages: int = 0
+    kinds: list = field(default_factory=list)     # which event each message held
+    summary: object = None
+
+    def __getattr__(self, name):  # text, ids, … of the first choice
+        return getattr(self.choices[0], name)
+
+    def add(self, message):
+        kind = message.WhichOneof("event")
+        self.kinds.append(kind)
+        if kind == "progress":
+            self.progress.append((message.progress.tokens_done, message.progress.prompt_tokens))
+        elif kind == "prompt":
+            self.echo_messages += 1
+            self.echo_text += message.prompt.text
+            self.echo_ids += message.prompt.token_ids
+            self.echo_logprobs += message.prompt.logprobs
+        elif kind == "summary":
+            self.summary = message.summary
+        else:
+            chunk = message.chunk
+            choice = self.choices.setdefault(chunk.choice, Choice())
+            assert choice.finish == "", "a chunk after the last one of its choice"
+            choice.text += chunk.text
+            choice.pieces.append(chunk.text)
+            choice.ids += chunk.token_ids
+            choice.logprobs += chunk.logprobs
+            assert chunk.generated_tokens == len(choice.ids)
+            if chunk.HasField("finish_reason"):
+                choice.finish = inference.FinishReason.Name(chunk.finish_reason).removeprefix("FINISH_REASON_")
+                stop = chunk.WhichOneof("matched_stop")
+                choice.stop = getattr(chunk, stop) if stop else None
+
+
+def collect(stream):
+    generation = Generation()
+    for message in stream:
+        assert generation.summary is None, "a message after the summary"
+        generation.add(message)
+    return generation
+
+
+def request(prompt, sampling=None, stop=None, **fields):
+    """GenerateRequest of a text or of token ids. `fields`: its other fields."""
+    message = inference.GenerateRequest(sampling=sampling, stop=stop, **fields)
+    if isinstance(prompt, str):
+        message.text = prompt
+    else:
+        message.tokens.ids.extend(int(i) for i in prompt)
+    return message
+
+
+def greedy(prompt, tokens, **fields):
+    return request(prompt, {"temperature": 0}, {"max_tokens": tokens, "ignore_eos": True}, **fields)
+
+
+class Client:
+    def __init__(self, address, *options):
+        self.channel = grpc.insecure_channel(address, options=[
+            ("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), *options])
+        self.inference = inference_pb2_grpc.InferenceServiceStub(self.channel)
+        self.tokenizer = tokenizer_pb2_grpc.TokenizerServiceStub(self.channel)
+        self.models = model_pb2_grpc.ModelServiceStub(self.channel)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.channel.close()
+
+    def generate(self, *args, timeout=120, **fields):
+        return collect(self.inference.Generate(request(*args, **fields), timeout=timeout))
+
+    def greedy(self, prompt, tokens, timeout=120, **fields):
+        return collect(self.inference.Generate(greedy(prompt, tokens, **fields), timeout=timeout))
+
+    def score(self, ids, timeout=120, **fields):
+        tokens = inference.TokenIds(ids=[int(i) for i in ids])
+        return self.inference.Score(inference.ScoreRequest(tokens=tokens, **fields), timeout=timeout)
+
+    def classify(self, ids):
+        tokens = inference.TokenIds(ids=[int(i) for i in ids])
+        return self.inference.Classify(inference.ClassifyRequest(tokens=tokens), timeout=120)
+
+    def model(self):
+        return self.models.GetModel(model.GetModelRequest(), timeout=30).model
+
+    def tokenize(self, text):
+        return self.tokenizer.Tokenize(tokenizer.TokenizeRequest(text=text), timeout=30)
+
+    def detokenize(self, ids):
+        return self.tokenizer.Detokenize(tokenizer.DetokenizeRequest(token_ids=ids), timeout=30).text
+
+    def raw(self, method, payload):
+        """Sends bytes as they stand to "Service/Method" and reads all that comes."""
+        call = self.channel.unary_stream(f"/barista.v1.{method}")
+        return list(call(payload, timeout=60))
+
+
+@dataclass
+class Failure:
+    """A failed call and its google.rpc details."""
+
+    code: str
+    message: str
+    reason: str = ""
+    domain: str = ""
+    fields: list = field(default_factory=list)
+    retry_seconds: float = 0
+
+
+def failure(error):
+    """The Failure of a grpc.RpcError. At most one ErrorInfo."""
+    result = Failure(error.code().name, error.details())
+    for key, value in error.trailing_metadata() or ():
+        if key != "grpc-status-details-bin":
+            continue
+        for detail in status_pb2.Status.FromString(value).details:
+            info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+            retry = error_details_pb2.RetryInfo()
+            if detail.Unpack(info):
+                assert result.reason == "", "two ErrorInfo"
+                result.reason, result.domain = info.reason, info.domain
+            elif detail.Unpack(bad):
+                result.fields += [v.field for v in bad.field_violations]
+            elif detail.Unpack(retry):
+                result.retry_seconds = retry.retry_delay.seconds + retry.retry_delay.nanos * 1e-9
+    return result
+
+
+def failed(call):
+    """The Failure of call(), which must fail."""
+    try:
+        call()
+    except grpc.RpcError as error:
+        return failure(error)
+    raise AssertionError("the call did not fail")

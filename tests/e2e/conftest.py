@@ -1,0 +1,48 @@
+"""What all suites share: the size of the counts, and one server a checkpoint and set of flags for the whole run."""
+import contextlib
+import os
+
+import pytest
+
+from client import Client
+from server import Server
+from stubs import ROOT
+
+DEMO = ROOT / "deploy/demo-model"
+GOLDEN = ROOT / "tests/golden"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true", default=os.environ.get("BARISTA_FULL") == "1",
+                     help="the whole counts; also BARISTA_FULL=1")
+
+
+@pytest.fixture(scope="session")
+def full(request):
+    return request.config.getoption("--full")
+
+
+@pytest.fixture(scope="session")
+def servers():
+    """servers(model, *flags): a running Server with a Client as .client, started once a session."""
+    with contextlib.ExitStack() as stack:
+        running = {}
+
+        def get(model, *flags):
+            key = (str(model), *flags)
+            if key not in running:
+                running[key] = stack.enter_context(Server(model, "--sessions_max=32", *flags))
+                running[key].client = stack.enter_context(Client(running[key].address))
+            return running[key]
+        yield get
+
+
+@pytest.fixture(scope="session")
+def demo(servers):
+    return servers(DEMO, "--backend=cpu")
+
+
+@pytest.fixture(scope="session")
+def plain(servers):
+    """A small float32 checkpoint without a tokenizer or end-of-sequence token."""
+    return servers(GOLDEN / "variants/macchiato-rglru", "--backend=cpu")

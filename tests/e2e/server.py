@@ -1,0 +1,97 @@
+"""A real barista-server as a child process: on free ports, stopped and checked at the end."""
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.request
+
+from stubs import ROOT
+
+BIN = ROOT / os.environ.get("BARISTA_BIN", "build/cpu/bin")
+SERVER = str(BIN / "barista-server")
+CLI = str(BIN / "barista")
+READY = re.compile(r"ready grpc=(\S+) metrics=(\S*) model=(\S+) backend=(\S+) sessions_max=(\d+) "
+                   r"bytes_per_session=(\d+)\n")
+
+
+def until(condition, seconds=30, what="the condition"):
+    """The first true value of condition(), asked again and again."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < end, f"{what} did not come true in {seconds} s"
+        time.sleep(0.005)
+
+
+class Server:
+    """Running when made. Leaving the `with` block stops it with SIGTERM, which must end it with exit code 0."""
+
+    def __init__(self, model, *flags, listen="127.0.0.1:0", seconds=60):
+        self._log = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(
+            [SERVER, f"--model={model}", f"--listen={listen}", "--metrics_listen=127.0.0.1:0", *flags],
+            stdout=subprocess.PIPE, stderr=self._log, text=True)
+        guard = threading.Timer(seconds, self.process.kill)  # a server that hangs must not hang the tests
+        guard.start()
+        line = self.process.stdout.readline()
+        guard.cancel()
+        ready = READY.fullmatch(line)
+        if ready is None:
+            self.process.kill()
+            raise AssertionError(f"no ready line but {line!r}, exit code {self.process.wait()}: {self.log()}")
+        self.address, self.metrics_address, self.model_name, self.backend = ready.group(1, 2, 3, 4)
+        self.sessions_max, self.bytes_per_session = int(ready[5]), int(ready[6])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        code = self.stop() if self.process.poll() is None else 0
+        assert kind is not None or code == 0, f"exit code {code} after SIGTERM: {self.log()}"
+
+    def log(self):
+        self._log.seek(0)
+        return self._log.read()
+
+    def stop(self, seconds=30):
+        """Exit code after SIGTERM."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait(seconds)
+
+    def wait(self, seconds=30):
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"still running {seconds} s after the signal: {self.log()}") from None
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def metrics(self):
+        """{'name{label="value"}': number} of what Prometheus would read now."""
+        with urllib.request.urlopen(f"http://{self.metrics_address}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        return {key: float(value) for key, value in (s.rsplit(" ", 1) for s in lines if s and s[0] != "#")}
+
+    def settled(self, seconds=30):
+        """The metrics once nothing waits, runs or holds a slot."""
+        def at_rest():
+            m = self.metrics()
+            busy = (m["barista_num_requests_running"], m["barista_num_requests_waiting"],
+                    m['barista_sessions{tier="device"}'])
+            return m if busy == (0, 0, 0) else None
+        return until(at_rest, seconds, "a server without calls that run, wait or hold a slot")
+
+
+def run(program, *args, seconds=20, **options):
+    """(exit code, stdout, stderr) of a program that must end by itself in good time."""
+    done = subprocess.run([program, *args], capture_output=True, timeout=seconds, **options)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()

@@ -1,0 +1,89 @@
+"""Full servers and deadlines: who waits, who is refused and with what advice."""
+import threading
+
+import pytest
+
+from client import Client, collect, failed, greedy, request
+from conftest import GOLDEN
+from server import Server, until
+
+ENDLESS = {"max_tokens": 1 << 20, "ignore_eos": True}
+
+
+@pytest.fixture(scope="module")
+def server():
+    flags = ["--sessions_max=2", "--queue_requests_max=1", "--deadline_seconds_max=1.5"]
+    with Server(GOLDEN / "variants/macchiato-rglru", "--backend=cpu", *flags) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server):
+    with Client(server.address) as client:
+        yield client
+    server.settled()
+
+
+def test_the_server_cuts_a_deadline_that_is_missing(client):
+    stream = client.inference.Generate(request([1], {"seed": 1}, ENDLESS))
+    got = failed(lambda: list(stream))
+    assert (got.code, got.reason, got.domain) == ("DEADLINE_EXCEEDED", "DEADLINE", "barista")
+
+
+def test_a_deadline_passes_while_waiting(client, server):
+    holders = [client.inference.Generate(request([1], {}, ENDLESS)) for _ in range(2)]
+    for holder in holders:
+        next(holder)
+    got = failed(lambda: client.generate([1], {}, ENDLESS, timeout=0.2))
+    assert got.code == "DEADLINE_EXCEEDED"
+    for holder in holders:
+        holder.cancel()
+    assert server.settled()['barista_errors_total{reason="deadline"}'] >= 1
+
+
+def test_a_full_queue_is_an_answer_with_advice(client, server):
+    holders = [client.inference.Generate(request([1], {}, ENDLESS)) for _ in range(2)]
+    for holder in holders:
+        next(holder)
+    waiting = client.inference.Generate(greedy([2], 3))
+    until(lambda: server.metrics()["barista_num_requests_waiting"] == 1, what="a call that waits")
+    got = failed(lambda: client.greedy([3], 3))
+    assert (got.code, got.reason) == ("RESOURCE_EXHAUSTED", "QUEUE_FULL")
+    assert got.retry_seconds > 0 and "limit 1" in got.message
+    holders[0].cancel()
+    assert len(collect(waiting).ids) == 3
+    holders[1].cancel()
+    assert server.settled()['barista_admission_refusals_total{reason="queue_full"}'] == 1
+
+
+def test_more_choices_than_slots_can_never_run(client):
+    got = failed(lambda: client.greedy([1], 3, n=3))
+    assert (got.code, got.reason) == ("RESOURCE_EXHAUSTED", "SESSIONS_MAX")
+    assert "3" in got.message and "2" in got.message
+
+
+def test_as_many_choices_as_the_limit_allows_run_with_a_small_outbox():
+    """All of one step's tokens count against the outbox; they must fit however many choices there are."""
+    flags = ["--sessions_max=64", "--n_max=64", "--outbox_events_max=32", "--deadline_seconds_max=20"]
+    with (Server(GOLDEN / "variants/macchiato-rglru", "--backend=cpu", *flags) as server,
+          Client(server.address) as client):
+        got = client.generate([1, 2], {"seed": 3}, {"max_tokens": 20}, n=64)
+        assert [len(got.choices[i].ids) for i in range(64)] == [20] * 64
+
+
+def test_calls_queue_in_order_of_arrival():
+    with (Server(GOLDEN / "variants/macchiato-rglru", "--backend=cpu", "--sessions_max=1") as server,
+          Client(server.address) as client):
+        holder = client.inference.Generate(request([1], {}, ENDLESS))
+        next(holder)
+        ends, threads = [], []
+        for i in range(5):
+            stream = client.inference.Generate(greedy([i + 1], 20))
+            threads.append(threading.Thread(target=lambda i=i, s=stream: (list(s), ends.append(i))))
+            until(lambda: server.metrics()["barista_num_requests_waiting"] == i + 1, what="a call that waits")
+            threads[-1].start()
+        holder.cancel()
+        for thread in threads:
+            thread.join()
+        metrics = server.settled()
+        assert metrics["barista_request_queue_time_seconds_count"] == 6 and sorted(ends) == [0, 1, 2, 3, 4]

@@ -1,0 +1,95 @@
+#include "kernels/backend.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/compare.h"
+#include "tests/support/random_data.h"
+
+namespace barista {
+namespace {
+
+using test::Matrix;
+using test::Random;
+
+std::unique_ptr<Backend> Cpu(int threads) {
+  absl::StatusOr<std::unique_ptr<Backend>> backend = MakeBackend({.kind = "cpu", .threads = threads});
+  EXPECT_TRUE(backend.ok()) << backend.status();
+  return *std::move(backend);
+}
+
+TEST(MakeBackendTest, KindsAndOptionsThatCannotBeAreRefusedByName) {
+  const auto error = [](const BackendOptions& options) { return MakeBackend(options).status(); };
+  EXPECT_EQ(error({.kind = "tpu"}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(error({.kind = "tpu"}).message()), testing::HasSubstr("\"tpu\""));
+  EXPECT_THAT(std::string(error({.kind = "cpu", .threads = -1}).message()), testing::HasSubstr("threads is -1"));
+  EXPECT_EQ(error({.kind = "cpu", .threads = 5000}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(error({.kind = "cpu", .cpu_isa = "mmx"}).code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(MakeBackendTest, AutoIsCpuAndDescribesItself) {
+  const std::unique_ptr<Backend> backend = *MakeBackend({.threads = 2});
+  EXPECT_EQ(backend->name(), "cpu");
+  EXPECT_EQ(backend->threads(), 2);
+  EXPECT_THAT(backend->Describe(), testing::EndsWith("2 threads"));
+  EXPECT_EQ(backend->ring_dtype(DType::kBF16), DType::kBF16);
+}
+
+// Every cut of the work gives the bits that the calling thread alone gives.
+class CutTest : public testing::TestWithParam<int64_t> {
+ protected:
+  template <class Run>
+  void ExpectEqual(int64_t columns, const Run& run) {
+    const int64_t rows = GetParam();
+    Random random(3);
+    const std::vector<float> values = random.Normal(rows * columns);
+    std::vector<double> results[2];
+    for (const int threads : {1, 3}) {
+      const std::unique_ptr<Backend> backend = Cpu(threads);
+      Matrix<float> x(rows, columns, values), y(rows, columns);
+      run(*backend, x.view(), y.view());
+      results[threads == 3] = y.values();
+    }
+    EXPECT_EQ(results[0], results[1]);
+  }
+};
+
+TEST_P(CutTest, ElementWiseOperations) {
+  ExpectEqual(20011, [](Backend& b, Rows x, Rows y) { b.Gelu({x, y}); });
+  ExpectEqual(20011, [](Backend& b, Rows x, Rows y) { b.MlpActivation({Activation::kSilu, x, x, y}); });
+  ExpectEqual(20011, [](Backend& b, Rows x, Rows y) {
+    b.Gelu({x, y});
+    b.Glu({x, x, y});
+    b.Add({y, x});
+    b.Softcap({30, y});
+  });
+}
+
+TEST_P(CutTest, GroupsAndRows) {
+  ExpectEqual(33 * 400, [](Backend& b, Rows x, Rows y) {
+    b.Gelu({x, y});
+    b.GroupSoftmax({.scale = 1, .group = 33, .x = y});
+  });
+  const std::vector<float> weight(900, 0.5f);
+  ExpectEqual(900, [&](Backend& b, Rows x, Rows y) {
+    b.Norm({.kind = NormKind::kRmsNorm, .weight = weight.data(), .x = x, .y = y});
+  });
+  std::vector<int64_t> positions(GetParam());
+  for (size_t i = 0; i < positions.size(); ++i) positions[i] = static_cast<int64_t>(i * 1000);
+  ExpectEqual(960,
+              [&](Backend& b, Rows x, Rows y) { b.Rotate({.positions = positions, .head_dim = 96, .x = x, .y = y}); });
+}
+
+INSTANTIATE_TEST_SUITE_P(Rows, CutTest, testing::Values(1, 2, 65));
+
+TEST(CpuBackendTest, FillWritesTheElementType) {
+  const std::unique_ptr<Backend> backend = Cpu(1);
+  for (const DType dtype : {DType::kF64, DType::kF32, DType::kBF16, DType::kF16}) {
+    std::vector<std::byte> data(5 * SizeOf(dtype));
+    backend->Fill(data.data(), dtype, 5, -1.5);
+    for (size_t i = 0; i < 5; ++i) EXPECT_EQ(LoadAsDouble(data.data(), dtype, i), -1.5);
+  }
+}
+
+}  // namespace
+}  // namespace barista

@@ -1,0 +1,297 @@
+#include "kernels/matmul/matmul.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "kernels/matmul/matmul_cpu.h"
+#include "kernels/matmul/self_test.h"
+#include "tests/support/compare.h"
+#include "tests/support/random_data.h"
+
+namespace barista {
+namespace {
+
+using test::Matrix;
+using test::Random;
+
+// A weight as a checkpoint holds it, at an odd address.
+struct Weight {
+  Weight(Random& random, int64_t out, int64_t in, DType dtype, bool transposed = false, bool bias = false)
+      : values(random.Normal(out * in, 1 / std::sqrt(static_cast<float>(in)))), bytes(out * in * SizeOf(dtype) + 1) {
+    if (bias) bias_values = random.Normal(out);
+    for (int64_t o = 0; o < out; ++o) {
+      for (int64_t k = 0; k < in; ++k) {
+        float& value = values[o * in + k];
+        const size_t at = transposed ? k * out + o : o * in + k;
+        uint16_t bits = 0;
+        if (dtype == DType::kF32) std::memcpy(&bytes[1 + at * 4], &value, 4);
+        if (dtype == DType::kBF16) value = ToFloat(BFloat16{bits = ToBFloat16(value).bits});
+        if (dtype == DType::kF16) value = ToFloat(Float16{bits = ToFloat16(value).bits});
+        if (dtype != DType::kF32) std::memcpy(&bytes[1 + at * 2], &bits, 2);
+      }
+    }
+    host.data = bytes.data() + 1;
+    host.dtype = dtype;
+    host.out = out;
+    host.in = in;
+    host.transposed = transposed;
+    if (bias) host.bias = bias_values.data();
+  }
+
+  std::vector<float> values;  // [out, in], rounded to the type
+  std::vector<float> bias_values;
+  std::vector<uint8_t> bytes;
+  HostMatrix host;
+};
+
+// The product in double, from the inputs as the kernels see them: bf16 weights multiply activations rounded to bf16.
+std::vector<double> Expected(const std::vector<Weight>& parts, const std::vector<float>& x, int64_t rows,
+                             const std::vector<double>& start) {
+  std::vector<double> y;
+  const int64_t in = parts[0].host.in;
+  bool round = true;
+  for (const Weight& part : parts) round = round && part.host.dtype == DType::kBF16;
+  for (int64_t r = 0; r < rows; ++r) {
+    for (const Weight& part : parts) {
+      for (int64_t o = 0; o < part.host.out; ++o) {
+        double sum = start.empty() ? 0 : start[y.size()];
+        if (part.host.bias != nullptr) sum += part.bias_values[o];
+        for (int64_t k = 0; k < in; ++k) {
+          const float value = x[r * in + k];
+          sum += static_cast<double>(round ? ToFloat(ToBFloat16(value)) : value) * part.values[o * in + k];
+        }
+        y.push_back(sum);
+      }
+    }
+  }
+  return y;
+}
+
+std::vector<HostMatrix> HostsOf(const std::vector<Weight>& parts) {
+  std::vector<HostMatrix> hosts;
+  for (const Weight& part : parts) hosts.push_back(part.host);
+  return hosts;
+}
+
+// Sums of up to 2560 products of values near 1, in float: a few hundred roundings of 2^-24.
+constexpr test::Tolerance kFloatSums = {1e-5, 1e-5};
+
+class MatmulTest : public testing::TestWithParam<std::tuple<CpuIsa, DType>> {
+ protected:
+  MatmulTest() : pool_(2), matmul_(pool_) {}
+  static CpuIsa isa() { return std::get<0>(GetParam()); }
+  static DType dtype() { return std::get<1>(GetParam()); }
+
+  std::unique_ptr<CpuLinear> Make(const std::vector<HostMatrix>& hosts) {
+    absl::StatusOr<std::unique_ptr<CpuLinear>> linear = CpuLinear::Create(hosts, isa(), pool_);
+    EXPECT_TRUE(linear.ok()) << linear.status();
+    EXPECT_TRUE(matmul_.Reserve((*linear)->in()).ok());
+    return *std::move(linear);
+  }
+  void Multiply(const Linear& linear, Rows x, Rows y, bool accumulate = false) {
+    const LinearCall call = {&linear, x, y, accumulate};
+    matmul_.Multiply({&call, 1});
+  }
+
+  ThreadPool pool_;
+  CpuMatmul matmul_;
+  Random random_{7};
+};
+
+TEST_P(MatmulTest, EqualsTheSumInDouble) {
+  for (const auto& [in, out] : std::vector<std::pair<int64_t, int64_t>>{
+           {1, 1}, {8, 8}, {17, 1}, {63, 65}, {65, 63}, {96, 96}, {500, 500}, {768, 264}, {2563, 40}}) {
+    for (const int64_t rows : {1, 3, 16, 17, 33, 65}) {
+      if (rows * in * out > 5000000) continue;
+      SCOPED_TRACE(testing::Message() << rows << " rows, " << in << " x " << out);
+      std::vector<Weight> parts;
+      parts.emplace_back(random_, out, in, dtype());
+      const std::vector<float> values = random_.Normal(rows * in);
+      Matrix<float> x(rows, in, values), y(rows, out);
+      Multiply(*Make(HostsOf(parts)), x.view(), y.view());
+      EXPECT_TRUE(test::Close(y.values(), Expected(parts, values, rows, {}), kFloatSums));
+    }
+  }
+}
+
+TEST_P(MatmulTest, RowsAloneAndTogetherAreBitEqual) {
+  const int64_t in = 2600, out = 40, most = 530;  // more than one pass along rows and depth
+  std::vector<Weight> parts;
+  parts.emplace_back(random_, out, in, dtype(), false, true);
+  const std::unique_ptr<CpuLinear> linear = Make(HostsOf(parts));
+  Matrix<float> x(most, in, random_.Normal(most * in)), alone(most, out);
+  for (int64_t r = 0; r < most; ++r) Multiply(*linear, x.view().Slice(r, 1), alone.view().Slice(r, 1));
+  const std::vector<double> expected = alone.values();
+  for (const int64_t rows : {2, 7, 16, 31, 33, 129, 530}) {
+    SCOPED_TRACE(testing::Message() << rows << " rows");
+    for (int64_t first = 0; first + rows <= most; first += std::max<int64_t>(rows, 97)) {
+      Matrix<float> y(rows, out);
+      Multiply(*linear, x.view().Slice(first, rows), y.view());
+      EXPECT_EQ(y.values(),
+                std::vector<double>(expected.begin() + first * out, expected.begin() + (first + rows) * out));
+    }
+  }
+}
+
+TEST_P(MatmulTest, ThreadsAndOtherCallsChangeNoBit) {
+  const int64_t in = 768, rows = 40;
+  std::vector<Weight> a, b;
+  a.emplace_back(random_, 1000, in, dtype());
+  b.emplace_back(random_, 77, in, dtype());
+  const std::unique_ptr<CpuLinear> linear_a = Make(HostsOf(a)), linear_b = Make(HostsOf(b));
+  Matrix<float> x(rows, in, random_.Normal(rows * in)), x2(rows, in, random_.Normal(rows * in));
+  Matrix<float> a_alone(rows, 1000), b_alone(rows, 77), a_both(rows, 1000), b_both(rows, 77), c_both(3, 77);
+  ThreadPool one(1);
+  CpuMatmul single(one);
+  ASSERT_TRUE(single.Reserve(in).ok());
+  const LinearCall call_a = {linear_a.get(), x.view(), a_alone.view(), false};
+  const LinearCall call_b = {linear_b.get(), x.view(), b_alone.view(), false};
+  single.Multiply({&call_a, 1});
+  single.Multiply({&call_b, 1});
+  const LinearCall calls[] = {{linear_b.get(), x.view(), b_both.view(), false},
+                              {linear_a.get(), x.view(), a_both.view(), false},
+                              {linear_b.get(), x2.view().Slice(0, 3), c_both.view(), false}};
+  matmul_.Multiply(calls);
+  EXPECT_EQ(a_both.values(), a_alone.values());
+  EXPECT_EQ(b_both.values(), b_alone.values());
+}
+
+TEST_P(MatmulTest, AccumulateAddsToWhatIsThere) {
+  for (const bool bias : {false, true}) {
+    for (const int64_t rows : {1, 40}) {
+      std::vector<Weight> parts;
+      parts.emplace_back(random_, 65, 100, dtype(), false, bias);
+      const std::vector<float> values = random_.Normal(rows * 100);
+      Matrix<float> x(rows, 100, values), y(rows, 65, random_.Normal(rows * 65));
+      const std::vector<double> before = y.values();
+      Multiply(*Make(HostsOf(parts)), x.view(), y.view(), true);
+      EXPECT_TRUE(test::Close(y.values(), Expected(parts, values, rows, before), kFloatSums));
+    }
+  }
+}
+
+TEST_P(MatmulTest, StacksPartsWithAndWithoutBias) {
+  std::vector<Weight> parts;
+  parts.emplace_back(random_, 33, 70, dtype(), false, true);
+  parts.emplace_back(random_, 5, 70, dtype());
+  parts.emplace_back(random_, 64, 70, dtype(), true, true);
+  const std::vector<float> values = random_.Normal(9 * 70);
+  Matrix<float> x(9, 70, values), y(9, 102);
+  const std::unique_ptr<CpuLinear> linear = Make(HostsOf(parts));
+  EXPECT_EQ(linear->out(), 102);
+  Multiply(*linear, x.view(), y.view());
+  EXPECT_TRUE(test::Close(y.values(), Expected(parts, values, 9, {}), kFloatSums));
+}
+
+TEST_P(MatmulTest, TransposedPartIsTheSameMatrix) {
+  std::vector<Weight> parts;
+  parts.emplace_back(random_, 50, 65, dtype(), true);
+  const std::vector<float> values = random_.Normal(4 * 65);
+  Matrix<float> x(4, 65, values), y(4, 50);
+  Multiply(*Make(HostsOf(parts)), x.view(), y.view());
+  EXPECT_TRUE(test::Close(y.values(), Expected(parts, values, 4, {}), kFloatSums));
+}
+
+TEST_P(MatmulTest, MixedTypesBecomeFloat) {
+  std::vector<Weight> parts;
+  parts.emplace_back(random_, 20, 65, dtype());
+  parts.emplace_back(random_, 20, 65, DType::kF32);
+  const std::vector<float> values = random_.Normal(3 * 65);
+  Matrix<float> x(3, 65, values), y(3, 40);
+  Multiply(*Make(HostsOf(parts)), x.view(), y.view());
+  EXPECT_TRUE(test::Close(y.values(), Expected(parts, values, 3, {}), kFloatSums));
+}
+
+TEST_P(MatmulTest, NonFiniteRowLeavesItsNeighboursAlone) {
+  const int64_t rows = 35, in = 70, out = 40;
+  std::vector<Weight> parts;
+  parts.emplace_back(random_, out, in, dtype());
+  const std::unique_ptr<CpuLinear> linear = Make(HostsOf(parts));
+  std::vector<float> values = random_.Normal(rows * in);
+  Matrix<float> clean(rows, in, values), clean_y(rows, out), y(rows, out);
+  values[20 * in + 69] = NAN;
+  values[5 * in] = INFINITY;
+  Matrix<float> x(rows, in, values);
+  Multiply(*linear, clean.view(), clean_y.view());
+  Multiply(*linear, x.view(), y.view());
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t o = 0; o < out; ++o) {
+      const float value = y.view().row<float>(r)[o];
+      if (r == 20 || r == 5) {
+        EXPECT_FALSE(std::isfinite(value));
+      } else {
+        EXPECT_EQ(value, clean_y.view().row<float>(r)[o]);
+      }
+    }
+  }
+}
+
+TEST_P(MatmulTest, WritesNothingOutsideItsColumns) {
+  std::vector<Weight> parts;
+  parts.emplace_back(random_, 37, 64, dtype());
+  Matrix<float> x(34, 64, random_.Normal(34 * 64)), y(34, 100);
+  Multiply(*Make(HostsOf(parts)), x.view(), y.view().Columns(10, 37));
+  for (int64_t r = 0; r < 34; ++r) {
+    for (int64_t o = 0; o < 100; ++o) EXPECT_EQ(std::isnan(y.view().row<float>(r)[o]), o < 10 || o >= 47);
+  }
+}
+
+TEST_P(MatmulTest, BytesAreThoseOfThePackedForm) {
+  std::vector<Weight> parts;
+  parts.emplace_back(random_, 64, 128, dtype());
+  EXPECT_EQ(Make(HostsOf(parts))->bytes(), 64 * 128 * static_cast<int64_t>(SizeOf(dtype())) + 64 * 4);
+}
+
+TEST_P(MatmulTest, SelfTestPasses) { EXPECT_TRUE(CheckRowBits(isa(), pool_).ok()); }
+
+std::vector<CpuIsa> IsasHere() {
+  std::vector<CpuIsa> isas;
+  for (const CpuIsa isa : kAllCpuIsas) {
+    if (isa <= DetectIsa()) isas.push_back(isa);
+  }
+  return isas;
+}
+
+std::string CaseName(const testing::TestParamInfo<std::tuple<CpuIsa, DType>>& test) {
+  return std::string(Name(std::get<0>(test.param))) + "_" + std::string(Name(std::get<1>(test.param)));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, MatmulTest,
+                         testing::Combine(testing::ValuesIn(IsasHere()),
+                                          testing::Values(DType::kF32, DType::kF16, DType::kBF16)),
+                         CaseName);
+
+TEST(LinearTest, ImpossiblePartsAreRefusedByName) {
+  ThreadPool pool(1);
+  const float data[6] = {};
+  HostMatrix a;
+  a.data = data, a.out = 2, a.in = 3;
+  HostMatrix b = a;
+  b.in = 2;
+  const auto error = [&](std::vector<HostMatrix> parts) {
+    return std::string(CpuLinear::Create(parts, CpuIsa::kPortable, pool).status().message());
+  };
+  EXPECT_THAT(error({}), testing::HasSubstr("at least one"));
+  EXPECT_THAT(error({a, b}), testing::HasSubstr("weight part 1 is [2, 2]"));
+  a.dtype = DType::kF64;
+  EXPECT_THAT(error({a}), testing::HasSubstr("f64"));
+}
+
+TEST(IsaTest, UnknownAndMissingInstructionSetsAreRefusedByName) {
+  EXPECT_EQ(*ChooseIsa("auto"), DetectIsa());
+  EXPECT_EQ(*ChooseIsa("portable"), CpuIsa::kPortable);
+  EXPECT_EQ(ChooseIsa("sse9").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(ChooseIsa("sse9").status().message()), testing::HasSubstr("\"sse9\""));
+  if (DetectIsa() < CpuIsa::kAmx) {
+    EXPECT_EQ(ChooseIsa("amx").status().code(), absl::StatusCode::kFailedPrecondition);
+  }
+}
+
+}  // namespace
+}  // namespace barista

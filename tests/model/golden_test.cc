@@ -1,0 +1,145 @@
+// Every golden checkpoint on every backend: one prefill, single steps, random cuts; tolerances of
+// tests/golden/README.md.
+#include "tests/support/golden.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/match.h"
+#include "tests/support/loaded_model.h"
+
+namespace barista {
+namespace {
+
+struct Arithmetic {
+  const char* name;
+  BackendOptions backend;
+  std::optional<DType> weights;
+};
+
+const std::vector<Arithmetic>& Arithmetics() {
+  static const auto& all = *new std::vector<Arithmetic>{
+      {"ref", {.kind = "ref"}, std::nullopt},
+      {"cpu", {.kind = "cpu", .threads = 2}, std::nullopt},
+      {"cpu_portable", {.kind = "cpu", .threads = 1, .cpu_isa = "portable"}, std::nullopt},
+      {"cpu_bf16", {.kind = "cpu", .threads = 2}, DType::kBF16},
+  };
+  return all;
+}
+
+struct Case {
+  std::string directory;
+  Arithmetic arithmetic;
+};
+
+std::vector<Case> Cases() {
+  std::vector<Case> cases;
+  for (const std::string& directory : GoldenDirectories()) {
+    for (const Arithmetic& a : Arithmetics()) cases.push_back({directory, a});
+  }
+  return cases;
+}
+
+class GoldenTest : public testing::TestWithParam<Case> {
+ protected:
+  const std::string& directory() const { return GetParam().directory; }
+  bool extreme() const { return absl::EndsWith(directory(), "latte-extreme"); }
+  bool bf16() const {
+    return GetParam().arithmetic.weights == DType::kBF16 ||
+           (absl::EndsWith(directory(), "bf16-post-mixed") && GetParam().arithmetic.backend.kind == "cpu" &&
+            GetParam().arithmetic.backend.cpu_isa == "auto");
+  }
+  // Max abs error over max abs logit. bf16 products of extreme logits only have to be finite.
+  double tolerance() const {
+    if (bf16()) return extreme() ? INFINITY : 2e-2;
+    return extreme() ? 2e-4 : 2e-5;
+  }
+  LoadedModel Load() const {
+    return LoadedModel::Load(directory(), GetParam().arithmetic.backend,
+                             {.weights_dtype = GetParam().arithmetic.weights, .rows_max = 512});
+  }
+  bool classifier() const { return directory().find("cls") != std::string::npos; }
+};
+
+void ExpectNear(const std::vector<std::vector<double>>& got, absl::Span<const float> want, double tolerance,
+                const std::string& what) {
+  double error = 0, largest = 0;
+  size_t i = 0;
+  for (const std::vector<double>& row : got) {
+    for (double x : row) {
+      ASSERT_TRUE(std::isfinite(x)) << what;
+      error = std::max(error, std::abs(x - want[i]));
+      largest = std::max(largest, std::abs(static_cast<double>(want[i])));
+      ++i;
+    }
+  }
+  ASSERT_EQ(i, want.size()) << what;
+  EXPECT_LE(error, tolerance * largest) << what << ": relative error " << error / largest;
+  testing::Test::RecordProperty("relative_error", std::to_string(error / largest));
+}
+
+TEST_P(GoldenTest, LogitsForAnySplitOfTheTokens) {
+  const GoldenFile golden(directory());
+  LoadedModel m = Load();
+  const auto tokens = golden.Read<int32_t>("tokens");
+  const auto logits = golden.Read<float>("logits");
+  if (classifier()) {
+    double error = 0;
+    for (int64_t row = 0; row < tokens.shape[0]; ++row) {
+      std::vector<int32_t> ids(tokens.row(row).begin(), tokens.row(row).end());
+      if (absl::StrContains(directory(), "official")) {
+        while (ids.back() == 256) ids.pop_back();
+      }
+      const std::vector<double> got = m.model->Classify(ids);
+      for (size_t i = 0; i < got.size(); ++i) error = std::max(error, std::abs(got[i] - logits.row(row)[i]));
+    }
+    EXPECT_LE(error, bf16() ? 2e-2 : 1e-4);
+    return;
+  }
+  for (int64_t row = 0; row < tokens.shape[0]; ++row) {
+    const absl::Span<const int32_t> ids = tokens.row(row);
+    const int32_t count = static_cast<int32_t>(ids.size());
+    ExpectNear(m.Run(ids, {count}, false), logits.row(row), tolerance(), "one prefill");
+    ExpectNear(m.Run(ids, std::vector<int32_t>(count, 1), true), logits.row(row), tolerance(), "single steps");
+    for (uint32_t seed = 0; seed < 3; ++seed) {
+      ExpectNear(m.Run(ids, RandomCuts(count, seed), true), logits.row(row), tolerance(), "random cuts");
+    }
+  }
+}
+
+TEST_P(GoldenTest, GreedyContinuation) {
+  const GoldenFile golden(directory());
+  if (!golden.has("greedy_tokens") || bf16()) return;  // rounded weights may choose otherwise
+  LoadedModel m = Load();
+  const auto prompt = golden.Read<int32_t>("greedy_prompt");
+  const auto want = golden.Read<int32_t>("greedy_tokens");
+  std::vector<int32_t> ids = prompt.values;
+  std::vector<int32_t> got;
+  m.pool->Init(0);
+  int64_t position = 0;
+  while (got.size() < want.values.size()) {
+    const Segment segment = {
+        .slot = 0, .row = 0, .rows = static_cast<int32_t>(ids.size()), .position = position, .prefill = position == 0};
+    m.model->Forward({&segment, 1}, ids, *m.pool);
+    position += segment.rows;
+    const std::vector<double> logits = m.ReadRow(m.model->Logits({0}, *m.pool), 0);
+    ids = {static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin())};
+    got.push_back(ids[0]);
+  }
+  EXPECT_EQ(got, want.values);
+}
+
+std::string CaseName(const testing::TestParamInfo<Case>& info) {
+  std::string name =
+      info.param.directory.substr(std::string("tests/golden/").size()) + "_" + info.param.arithmetic.name;
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, GoldenTest, testing::ValuesIn(Cases()), CaseName);
+
+}  // namespace
+}  // namespace barista

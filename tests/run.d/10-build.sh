@@ -1,0 +1,3 @@
+# Everything, with warnings as errors.
+cmake --preset cpu -DBARISTA_TESTS=ON
+cmake --build --preset cpu

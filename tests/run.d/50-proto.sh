@@ -1,0 +1,2 @@
+# The contract: buf's lint and format.
+PATH="$ROOT/build/venv/bin:$PATH" bash proto/lint.sh
