@@ -3,7 +3,7 @@
 namespace barista {
 
 absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(const BackendOptions&) {
-  return absl::FailedPreconditionError("this build has no CUDA backend; configure it with BARISTA_CUDA=ON");
+  return absl::FailedPreconditionError("backend cuda: this build has no CUDA backend");
 }
 
 }  // namespace barista

@@ -23,10 +23,12 @@ const Knob* FindKnob(absl::string_view name) {
   return nullptr;
 }
 
-std::string Unknown(absl::string_view name) {
-  std::vector<absl::string_view> names;
-  for (const Knob& knob : Knobs()) names.push_back(knob.name);
-  return absl::StrCat("unknown", DidYouMean(name, names));
+// dashes: "--" for a flag, nothing for a key of the file.
+std::string Unknown(absl::string_view dashes, absl::string_view name) {
+  std::vector<std::string> names;
+  for (const Knob& knob : Knobs()) names.push_back(absl::StrCat(dashes, knob.name));
+  const std::vector<absl::string_view> views(names.begin(), names.end());
+  return absl::StrCat("unknown", DidYouMean(absl::StrCat(dashes, name), views));
 }
 
 std::string RangeOf(const Knob& knob) {
@@ -71,6 +73,18 @@ absl::Status Set(const Knob& knob, const std::string& value, const std::string& 
   return absl::OkStatus();
 }
 
+// HOST:PORT with a port of 0 to 65535.
+absl::Status CheckAddress(absl::string_view name, const std::string& address) {
+  const size_t colon = address.rfind(':');
+  int port = -1;
+  if (colon != std::string::npos && colon > 0 && absl::SimpleAtoi(address.substr(colon + 1), &port) && port >= 0 &&
+      port <= 65535) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("--", name, ": ", Quoted(address), " is not HOST:PORT with a port of 0 to 65535"));
+}
+
 absl::Status ReadFile(const std::string& path, ServerConfig& config) {
   std::ifstream in(path);
   if (!in) return absl::NotFoundError(absl::StrCat("--config: cannot read ", path));
@@ -82,7 +96,8 @@ absl::Status ReadFile(const std::string& path, ServerConfig& config) {
   for (const auto& [key, value] : json->items()) {
     const std::string where = absl::StrCat(path, ": ", Quoted(key));
     const Knob* knob = FindKnob(key);
-    if (knob == nullptr || knob->flag_only) return absl::InvalidArgumentError(absl::StrCat(where, ": ", Unknown(key)));
+    if (knob == nullptr) return absl::InvalidArgumentError(absl::StrCat(where, ": ", Unknown("", key)));
+    if (knob->flag_only) return absl::InvalidArgumentError(absl::StrCat(where, ": a flag only, not a key of the file"));
     const bool text_knob = std::holds_alternative<TextKnob>(knob->kind);
     if (value.is_string() != text_knob) {
       return absl::InvalidArgumentError(absl::StrCat(where, ": ", Shown(value), " is not ", RangeOf(*knob)));
@@ -99,7 +114,8 @@ absl::StatusOr<ServerConfig> ParseServerConfig(const std::vector<std::string>& a
   ServerConfig config;
   for (const std::string& arg : args) {
     if (!absl::StartsWith(arg, "--config=")) continue;
-    if (absl::Status s = ReadFile(arg.substr(9), config); !s.ok()) return s;
+    const absl::Status s = ReadFile(arg.substr(9), config);
+    if (!s.ok()) return absl::FailedPreconditionError(s.message());
   }
   for (const std::string& arg : args) {
     if (absl::StartsWith(arg, "--config=")) continue;
@@ -109,7 +125,7 @@ absl::StatusOr<ServerConfig> ParseServerConfig(const std::vector<std::string>& a
     const size_t equals = arg.find('=');
     const std::string name = arg.substr(2, equals == std::string::npos ? equals : equals - 2);
     const Knob* knob = FindKnob(name);
-    if (knob == nullptr) return absl::InvalidArgumentError(absl::StrCat("--", name, ": ", Unknown(name)));
+    if (knob == nullptr) return absl::InvalidArgumentError(absl::StrCat("--", name, ": ", Unknown("--", name)));
     const bool is_bool = std::holds_alternative<BoolKnob>(knob->kind);
     if (equals == std::string::npos && !is_bool) {
       return absl::InvalidArgumentError(absl::StrCat("--", name, ": needs a value: --", name, "=…, ", RangeOf(*knob)));
@@ -118,6 +134,9 @@ absl::StatusOr<ServerConfig> ParseServerConfig(const std::vector<std::string>& a
     if (absl::Status s = Set(*knob, value, absl::StrCat("--", name), config); !s.ok()) return s;
   }
   if (config.model.empty()) return absl::InvalidArgumentError("--model: required, a checkpoint directory");
+  if (absl::Status s = CheckAddress("listen", config.listen); !s.ok()) return s;
+  if (config.metrics_listen.empty()) return config;
+  if (absl::Status s = CheckAddress("metrics_listen", config.metrics_listen); !s.ok()) return s;
   return config;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "server/config.h"
 #include "server/describe.h"
 #include "server/memory_plan.h"
@@ -74,7 +75,8 @@ SamplingParams DefaultsOf(const GenerationDefaults& d) {
 }
 
 std::string NameOf(const std::string& directory) {
-  return absl::StrCat("models/", std::filesystem::path(directory).lexically_normal().filename().string());
+  const std::filesystem::path path = std::filesystem::path(directory + "/").lexically_normal();  // ends with one slash
+  return absl::StrCat("models/", path.parent_path().filename().string());
 }
 
 // Serves until SIGTERM or SIGINT, then drains.
@@ -143,8 +145,11 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
   LogInfo("draining", {{"signal", signal}, {"seconds_max", config.drain_seconds}});
   (*server)->SetNotServing();
   engine.Drain();
-  (*server)->Shutdown(Seconds(config.drain_seconds));
+  // Only calls to the engine are waited for: a health watch or an idle reflection stream never ends by itself.
+  const TimePoint drain_end = clock.Now() + std::chrono::duration_cast<TimePoint::duration>(Seconds(config.drain_seconds));
+  while (!engine.idle() && clock.Now() < drain_end) absl::SleepFor(absl::Milliseconds(5));
   engine.Stop();
+  (*server)->Shutdown(Seconds(1));  // for the last messages on their way
   LogInfo("stopped");
   return kOk;
 }
@@ -155,7 +160,7 @@ int Main(const std::vector<std::string>& args) {
     if (arg == "--version") return std::printf("barista-server %s\n", kVersion), kOk;
   }
   const absl::StatusOr<ServerConfig> config = ParseServerConfig(args);
-  if (!config.ok()) return Fail(kUsage, config.status());
+  if (!config.ok()) return Fail(absl::IsInvalidArgument(config.status()) ? kUsage : kConfig, config.status());
   InitLog(config->log_level);
   const absl::StatusOr<std::unique_ptr<Checkpoint>> checkpoint = Checkpoint::Open(config->model);
   if (!checkpoint.ok()) return Fail(kConfig, checkpoint.status());

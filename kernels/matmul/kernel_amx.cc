@@ -42,7 +42,7 @@ struct Prefetch {
   int64_t lines;
 
   void Step() {
-    for (int64_t i = 0; i < lines; ++i, next += 64) __builtin_prefetch(next, 0, 3);
+    for (int64_t i = 0; i < lines; ++i, next += 64) __builtin_prefetch(next, 0, 2);
   }
 };
 

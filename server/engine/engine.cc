@@ -22,6 +22,10 @@ Engine::Engine(Model& model, StatePool& pool, const Tokenizer* tokenizer, Metric
   plan_.reserve(rows);
   segments_.reserve(rows);
   tokens_.reserve(rows);
+  {
+    absl::MutexLock lock(&mutex_);
+    slots_available_ = slots_.available();
+  }
   const int64_t bytes = model.state_layout().bytes_per_session();
   metrics_.sessions_max.Set(slots_.total());
   metrics_.bytes_per_session.Set(static_cast<double>(bytes));
@@ -68,7 +72,7 @@ absl::StatusOr<std::shared_ptr<Call>> Engine::Submit(Request request, std::funct
   } else if (n > slots_.total()) {
     refused = MakeError({.reason = ErrorReason::kSessionsMax},
                         absl::StrCat("n = ", n, " needs as many slots; this server has ", slots_.total()));
-  } else if (waiting_count_ >= options_.queue_requests_max) {
+  } else if (waiting_count_ >= options_.queue_requests_max + slots_available_) {
     refused =
         MakeError({.reason = ErrorReason::kQueueFull, .retry_after_seconds = 1},
                   absl::StrCat(waiting_count_, " requests are waiting already, limit ", options_.queue_requests_max));
@@ -159,6 +163,7 @@ void Engine::Admit() {
     running_.push_back(std::move(active));
     absl::MutexLock lock(&mutex_);
     --waiting_count_;
+    slots_available_ = slots_.available();
   }
 }
 
@@ -172,6 +177,7 @@ void Engine::UpdateGauges() {
   metrics_.sessions_device.Set(slots_.used());
   metrics_.state_bytes_device.Set(static_cast<double>(slots_.used() * model_.state_layout().bytes_per_session()));
   absl::MutexLock lock(&mutex_);
+  slots_available_ = slots_.available();
   metrics_.num_requests_waiting.Set(static_cast<double>(waiting_count_));
 }
 

@@ -86,6 +86,7 @@ class Engine {
   std::deque<ActiveCall> submitted_ ABSL_GUARDED_BY(mutex_);
   size_t in_engine_ ABSL_GUARDED_BY(mutex_) = 0;  // calls submitted and not ended
   size_t waiting_count_ ABSL_GUARDED_BY(mutex_) = 0;
+  int32_t slots_available_ ABSL_GUARDED_BY(mutex_) = 0;  // as of the last step
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;

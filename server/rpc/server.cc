@@ -1,5 +1,6 @@
 #include "server/rpc/server.h"
 
+#include <grpc/support/log.h>
 #include <grpcpp/ext/channelz_service_plugin.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
@@ -7,6 +8,7 @@
 #include <exception>
 
 #include "absl/strings/str_cat.h"
+#include "server/observe/log.h"
 
 namespace barista {
 namespace {
@@ -24,6 +26,9 @@ absl::StatusOr<std::unique_ptr<prometheus::Exposer>> StartMetrics(const std::str
   }
 }
 
+// gRPC's own lines, of errors only, go where ours go.
+void LogLine(gpr_log_func_args* args) { LogError("grpc", {{"message", args->message}}); }
+
 void Configure(grpc::ServerBuilder& builder, const Limits& limits) {
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a taken port is an error, never shared in silence
   builder.SetMaxReceiveMessageSize(static_cast<int>(limits.message_bytes_max));
@@ -39,6 +44,7 @@ void Configure(grpc::ServerBuilder& builder, const Limits& limits) {
 
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const Serving& serving, const std::string& listen,
                                                             const std::string& metrics_listen) {
+  gpr_set_log_function(LogLine);
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::channelz::experimental::InitChannelzService();

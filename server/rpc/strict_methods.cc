@@ -6,7 +6,8 @@
 
 namespace barista {
 
-grpc::Status Malformed(Metrics& metrics) {
+grpc::Status NoMessage(const grpc::ByteBuffer& bytes, Metrics& metrics) {
+  if (!bytes.Valid()) return grpc::Status(grpc::StatusCode::CANCELLED, "the caller left before its request came");
   const absl::Status status = MakeError({.reason = ErrorReason::kMalformedRequest},
                                         "the bytes of the request are not a message of its type (see proto/)");
   RecordEnd(status, metrics);

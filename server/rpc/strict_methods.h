@@ -12,11 +12,13 @@
 
 namespace barista {
 
-// The status of such a call, counted.
-grpc::Status Malformed(Metrics& metrics);
+// The status of a call without a message: the caller left before it had sent one (`bytes` is not valid; no request, so
+// not counted as one), or what it sent is malformed.
+grpc::Status NoMessage(const grpc::ByteBuffer& bytes, Metrics& metrics);
 
 template <class Request>
 bool ParseBytes(const grpc::ByteBuffer& bytes, Request& request) {
+  if (!bytes.Valid()) return false;
   grpc::ByteBuffer copy(bytes);  // parsing empties it; the slices are shared
   return grpc::SerializationTraits<Request>::Deserialize(&copy, &request).ok();
 }
@@ -32,7 +34,7 @@ grpc::internal::MethodHandler* StrictUnary(
         Request request;
         if (ParseBytes(*bytes, request)) return call(context, &request, response);
         grpc::ServerUnaryReactor* reactor = context->DefaultReactor();  // once: each call makes a new one
-        reactor->Finish(Malformed(metrics));
+        reactor->Finish(NoMessage(*bytes, metrics));
         return reactor;
       });
 }
@@ -54,7 +56,7 @@ grpc::internal::MethodHandler* StrictServerStream(
                                          const grpc::ByteBuffer* bytes) -> grpc::ServerWriteReactor<Response>* {
         Request request;
         if (ParseBytes(*bytes, request)) return call(context, &request);
-        return new FailedStream<Response>(Malformed(metrics));
+        return new FailedStream<Response>(NoMessage(*bytes, metrics));
       });
 }
 

@@ -4,27 +4,24 @@
 #include <limits>
 
 namespace barista::bench {
-namespace {
 
-// sum + lost += term. The carry is exact (Knuth's two-sum).
-inline void AddTo(float& sum, float& lost, float term) {
-  const float next = sum + term;
+void CompensatedLatte::AddTo(float& sum, float& lost, float term) const {
+  const float all = term + lost;
+  const float next = sum + all;
   const float kept = next - sum;
-  lost += (sum - (next - kept)) + (term - kept);
+  lost = AsCarried((sum - (next - kept)) + (all - kept));
   sum = next;
 }
 
-// (sum + lost) *= factor.
-inline void Scale(float& sum, float& lost, float factor) {
+void CompensatedLatte::Scale(float& sum, float& lost, float factor) const {
   const float next = sum * factor;
-  lost = lost * factor + std::fma(sum, factor, -next);
+  lost = AsCarried(lost * factor + std::fma(sum, factor, -next));
   sum = next;
 }
 
-}  // namespace
-
-CompensatedLatte::CompensatedLatte(int64_t kv_heads, int64_t latents, int64_t head_dim)
-    : kv_heads_(kv_heads),
+CompensatedLatte::CompensatedLatte(DType carry, int64_t kv_heads, int64_t latents, int64_t head_dim)
+    : carry_(carry),
+      kv_heads_(kv_heads),
       latents_(latents),
       head_dim_(head_dim),
       max_(kv_heads * latents, -std::numeric_limits<float>::infinity()),

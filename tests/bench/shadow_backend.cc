@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 namespace barista::bench {
 namespace {
@@ -70,15 +71,16 @@ void ShadowBackend::Latte(const LatteArgs& args) {
     layer.max.assign(latents, -std::numeric_limits<double>::infinity());
     layer.alpha.assign(latents, 0);
     layer.vtilde.assign(latents * args.head_dim, 0);
-    if (compensate_) {
-      layer.compensated = std::make_unique<CompensatedLatte>(args.kv_heads, args.latents, args.head_dim);
+    layer.compensated.clear();
+    for (const DType carry : carries_) {
+      layer.compensated.emplace_back(carry, args.kv_heads, args.latents, args.head_dim);
     }
   }
   std::vector<double> expected;
   RunDouble(layer, args, expected);
   const DoubleRows y(args.y);
   for (int64_t r = 0; r < y.rows; ++r) y_.Add(RelativeDistance(&y.data[r * width], &expected[r * width], width));
-  if (compensate_) layer.compensated->Add(args);
+  for (CompensatedLatte& compensated : layer.compensated) compensated.Add(args);
   if (recording_) RecordRows(layer, args);
 }
 
@@ -102,25 +104,28 @@ void ShadowBackend::Rglru(const RglruArgs& args) {
                     .h = OneSlot(layer.h)});
 }
 
+void ShadowBackend::MeasureLatte(const LatteLayer& layer, const float* max, const float* alpha, const float* vtilde,
+                                 StateErrors& errors) {
+  const int64_t E = layer.shape.head_dim;
+  std::vector<double> mean(E), expected(E);
+  for (size_t i = 0; i < layer.alpha.size(); ++i) {
+    // The maximum is a copy of a key logit; where scaling rounded it, both sums are in other units.
+    const double unit = std::exp(double{max[i]} - layer.max[i]);
+    errors.alpha.Add(std::abs(alpha[i] * unit / layer.alpha[i] - 1));
+    for (int64_t e = 0; e < E; ++e) {
+      mean[e] = double{vtilde[i * E + e]} / double{alpha[i]};
+      expected[e] = layer.vtilde[i * E + e] / layer.alpha[i];
+    }
+    errors.readout.Add(RelativeDistance(mean.data(), expected.data(), E));
+  }
+}
+
 StateErrors ShadowBackend::Measure() {
   StateErrors errors;
   errors.y = std::exchange(y_, Error());
   for (const auto& [key, layer] : latte_) {
-    const int64_t E = layer.shape.head_dim;
-    const float* max = layer.shape.max.slot<float>(0);
-    const float* alpha = layer.shape.alpha.slot<float>(0);
-    const float* vtilde = layer.shape.vtilde.slot<float>(0);
-    std::vector<double> mean(E), expected(E);
-    for (size_t i = 0; i < layer.alpha.size(); ++i) {
-      // The maximum is a copy of a key logit; where scaling rounded it, both sums are in other units.
-      const double unit = std::exp(double{max[i]} - layer.max[i]);
-      errors.alpha.Add(std::abs(alpha[i] * unit / layer.alpha[i] - 1));
-      for (int64_t e = 0; e < E; ++e) {
-        mean[e] = double{vtilde[i * E + e]} / double{alpha[i]};
-        expected[e] = layer.vtilde[i * E + e] / layer.alpha[i];
-      }
-      errors.readout.Add(RelativeDistance(mean.data(), expected.data(), E));
-    }
+    MeasureLatte(layer, layer.shape.max.slot<float>(0), layer.shape.alpha.slot<float>(0),
+                 layer.shape.vtilde.slot<float>(0), errors);
   }
   for (const auto& [key, layer] : rglru_) {
     double squares = 0;
@@ -131,20 +136,11 @@ StateErrors ShadowBackend::Measure() {
   return errors;
 }
 
-StateErrors ShadowBackend::MeasureCompensated() const {
+StateErrors ShadowBackend::MeasureCompensated(size_t carry) const {
   StateErrors errors;
   for (const auto& [key, layer] : latte_) {
-    const int64_t E = layer.shape.head_dim;
-    std::vector<double> mean(E), expected(E);
-    for (size_t i = 0; i < layer.alpha.size(); ++i) {
-      const double unit = std::exp(layer.compensated->max(i) - layer.max[i]);
-      errors.alpha.Add(std::abs(layer.compensated->alpha(i) * unit / layer.alpha[i] - 1));
-      for (int64_t e = 0; e < E; ++e) {
-        mean[e] = layer.compensated->vtilde(i, e) / layer.compensated->alpha(i);
-        expected[e] = layer.vtilde[i * E + e] / layer.alpha[i];
-      }
-      errors.readout.Add(RelativeDistance(mean.data(), expected.data(), E));
-    }
+    const CompensatedLatte& sums = layer.compensated[carry];
+    MeasureLatte(layer, sums.max().data(), sums.alpha().data(), sums.vtilde().data(), errors);
   }
   return errors;
 }

@@ -1,4 +1,4 @@
-// A backend that computes the recurrent state a second time in double, and a third time in compensated float, from the
+// A backend that computes the recurrent state a second time in double, and in float with compensated sums, from the
 // same inputs as the backend it watches. What differs is then the state's own error: of its sums and of the kernels
 // that make them, not of the rest of the model.
 //
@@ -31,14 +31,14 @@ struct StateErrors {
 
 class ShadowBackend : public ForwardingBackend {
  public:
-  // compensate: keep the compensated sums too.
-  ShadowBackend(Backend& inner, bool compensate) : ForwardingBackend(inner), compensate_(compensate) {}
+  // carries: element types of the carries of compensated sums to keep beside.
+  ShadowBackend(Backend& inner, std::vector<DType> carries) : ForwardingBackend(inner), carries_(std::move(carries)) {}
 
   void Latte(const LatteArgs& args) override;
   void Rglru(const RglruArgs& args) override;
 
-  StateErrors Measure();                   // of the watched backend
-  StateErrors MeasureCompensated() const;  // alpha and readout
+  StateErrors Measure();                               // of the watched backend
+  StateErrors MeasureCompensated(size_t carry) const;  // of that one of `carries`: alpha and readout
 
   // Keeps the inputs of Latte from here on.
   void Record() { recording_ = true; }
@@ -52,7 +52,7 @@ class ShadowBackend : public ForwardingBackend {
   struct LatteLayer {
     LatteArgs shape;  // sizes, and the watched state
     std::vector<double> max, alpha, vtilde;
-    std::unique_ptr<CompensatedLatte> compensated;
+    std::vector<CompensatedLatte> compensated;    // beside carries_
     std::vector<float> p, k, v;                   // recorded rows
     std::vector<double> alpha_step, vtilde_step;  // of one replay
   };
@@ -61,11 +61,14 @@ class ShadowBackend : public ForwardingBackend {
     std::vector<double> h, softplus_a;
   };
 
+  // Adds the errors of a float state of the layer.
+  static void MeasureLatte(const LatteLayer& layer, const float* max, const float* alpha, const float* vtilde,
+                           StateErrors& errors);
   static void RunDouble(LatteLayer& layer, const LatteArgs& args, std::vector<double>& y);
   void RecordRows(LatteLayer& layer, const LatteArgs& args) const;
   LatteArgs ReplayArgs(LatteLayer& layer, const Segment& segment, std::vector<float>& y) const;
 
-  bool compensate_;
+  std::vector<DType> carries_;
   bool recording_ = false;
   std::map<const void*, LatteLayer> latte_;  // by the address of the watched state
   std::map<const void*, RglruLayer> rglru_;

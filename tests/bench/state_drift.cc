@@ -28,12 +28,12 @@ ABSL_FLAG(int64_t, tokens, 1000000, "tokens to stream");
 ABSL_FLAG(StringList, form, StringList({"decode", "prefill"}), "decode: token by token; prefill: in chunks");
 ABSL_FLAG(int64_t, replay, 0, "tokens in all after replaying; 0: none");
 ABSL_FLAG(int, threads, 1, "threads of the cpu backend");
-ABSL_FLAG(bool, compensate, true, "keep compensated sums beside, for comparison");
 
 namespace barista::bench {
 namespace {
 
 constexpr int64_t kRecorded = 4096;
+const std::vector<DType> kCarries = {DType::kF32, DType::kBF16};
 
 absl::StatusOr<std::vector<int32_t>> ReadTokens(const Checkpoint& checkpoint, int64_t count) {
   if (!checkpoint.tokenizer_path()) return absl::FailedPreconditionError("the checkpoint has no tokenizer");
@@ -51,8 +51,8 @@ absl::StatusOr<std::vector<int32_t>> ReadTokens(const Checkpoint& checkpoint, in
   return tokens;
 }
 
-void PrintRow(const std::string& form, int64_t tokens, const char* sums, const StateErrors& errors) {
-  std::printf("| %s | %lld | %s |", form.c_str(), static_cast<long long>(tokens), sums);
+void PrintRow(const std::string& form, int64_t tokens, const std::string& sums, const StateErrors& errors) {
+  std::printf("| %s | %lld | %s |", form.c_str(), static_cast<long long>(tokens), sums.c_str());
   for (const Error* error : {&errors.alpha, &errors.readout, &errors.h, &errors.y}) {
     if (error->count == 0) std::printf(" | |");
     if (error->count > 0) std::printf(" %.1e | %.1e |", error->largest, error->rms());
@@ -74,7 +74,7 @@ absl::Status Run(const Checkpoint& checkpoint, const std::vector<int32_t>& token
   options.threads = absl::GetFlag(FLAGS_threads);
   absl::StatusOr<std::unique_ptr<Backend>> cpu = MakeBackend(options);
   if (!cpu.ok()) return cpu.status();
-  ShadowBackend shadow(**cpu, absl::GetFlag(FLAGS_compensate));
+  ShadowBackend shadow(**cpu, kCarries);
   absl::StatusOr<std::unique_ptr<Model>> model = Model::Load(checkpoint, shadow, {});
   if (!model.ok()) return model.status();
   absl::StatusOr<StatePool> pool = StatePool::Create(shadow, (*model)->state_layout(), 1);
@@ -95,7 +95,9 @@ absl::Status Run(const Checkpoint& checkpoint, const std::vector<int32_t>& token
     if (position == end - kRecorded) shadow.Record();
     if (position != mark) continue;
     PrintRow(form, position, "plain", shadow.Measure());
-    if (absl::GetFlag(FLAGS_compensate)) PrintRow(form, position, "compensated", shadow.MeasureCompensated());
+    for (size_t i = 0; i < kCarries.size(); ++i) {
+      PrintRow(form, position, "carry " + std::string(Name(kCarries[i])), shadow.MeasureCompensated(i));
+    }
   }
   const int64_t replay = absl::GetFlag(FLAGS_replay);
   for (int64_t position = end, mark; position < replay; position = mark) {

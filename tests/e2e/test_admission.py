@@ -24,6 +24,15 @@ def client(server):
     server.settled()
 
 
+def fill(client):
+    """Takes both slots, one after the other: two at once may find the queue full."""
+    holders = []
+    for _ in range(2):
+        holders.append(client.inference.Generate(request([1], {}, ENDLESS)))
+        next(holders[-1])
+    return holders
+
+
 def test_the_server_cuts_a_deadline_that_is_missing(client):
     stream = client.inference.Generate(request([1], {"seed": 1}, ENDLESS))
     got = failed(lambda: list(stream))
@@ -31,9 +40,7 @@ def test_the_server_cuts_a_deadline_that_is_missing(client):
 
 
 def test_a_deadline_passes_while_waiting(client, server):
-    holders = [client.inference.Generate(request([1], {}, ENDLESS)) for _ in range(2)]
-    for holder in holders:
-        next(holder)
+    holders = fill(client)
     got = failed(lambda: client.generate([1], {}, ENDLESS, timeout=0.2))
     assert got.code == "DEADLINE_EXCEEDED"
     for holder in holders:
@@ -42,9 +49,7 @@ def test_a_deadline_passes_while_waiting(client, server):
 
 
 def test_a_full_queue_is_an_answer_with_advice(client, server):
-    holders = [client.inference.Generate(request([1], {}, ENDLESS)) for _ in range(2)]
-    for holder in holders:
-        next(holder)
+    holders = fill(client)
     waiting = client.inference.Generate(greedy([2], 3))
     until(lambda: server.metrics()["barista_num_requests_waiting"] == 1, what="a call that waits")
     got = failed(lambda: client.greedy([3], 3))
@@ -67,7 +72,7 @@ def test_as_many_choices_as_the_limit_allows_run_with_a_small_outbox():
     flags = ["--sessions_max=64", "--n_max=64", "--outbox_events_max=32", "--deadline_seconds_max=20"]
     with (Server(GOLDEN / "variants/macchiato-rglru", "--backend=cpu", *flags) as server,
           Client(server.address) as client):
-        got = client.generate([1, 2], {"seed": 3}, {"max_tokens": 20}, n=64)
+        got = client.generate([1, 2], {"seed": 3}, {"max_tokens": 20, "ignore_eos": True}, n=64)
         assert [len(got.choices[i].ids) for i in range(64)] == [20] * 64
 
 

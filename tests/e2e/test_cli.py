@@ -102,7 +102,7 @@ def test_refusals(demo, plain):
     assert refusal(demo, "classify", PROMPT, code=REFUSED)["reason"] == "WRONG_TASK"
     assert refusal(demo, "generate", PROMPT, "--temprature=1", code=USAGE)["code"] == "USAGE"
     assert refusal(demo, "score", "--tokens=1,x", code=USAGE)["code"] == "USAGE"
-    assert refusal(demo, "generate", PROMPT, "--n=8", "--max_tokens=1048576", "--ignore_eos", "--deadline=0.2",
+    assert refusal(demo, "generate", PROMPT, "--n=8", "--max_tokens=1048576", "--ignore_eos", "--deadline_s=0.2",
                    code=DEADLINE)["code"] == "DEADLINE_EXCEEDED"
     assert refusal("127.0.0.1:1", "describe", code=UNAVAILABLE)["code"] == "UNAVAILABLE"
 

@@ -16,8 +16,8 @@ def evaluation():
     return json.loads((DIRECTORY / "eval.json").read_text())
 
 
-def recall(client, sequences, name):
-    """(right, queries), after each prediction was compared with the framework's."""
+def recall(client, sequences, name, exact):
+    """(right, queries). `exact`: each prediction and log-probability is the framework's too."""
     right = queries = 0
     for case in sequences:
         # Entry t + 1 of Score tells what the model expects after token t.
@@ -25,19 +25,24 @@ def recall(client, sequences, name):
         after = [entries[p + 1] for p in case["query_positions"]]
         assert [e.token_id for e in after] == case["answers"]
         predictions = [e.alternatives[0].token_id for e in after]
-        assert predictions == case["predictions"][name]
-        assert [e.logprob for e in after] == pytest.approx(case["answer_logprobs"][name], abs=1e-3)
+        if exact:
+            assert predictions == case["predictions"][name]
+            assert [e.logprob for e in after] == pytest.approx(case["answer_logprobs"][name], abs=1e-4)
         right += sum(a == b for a, b in zip(predictions, case["answers"]))
         queries += len(after)
     return right, queries
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_recall_is_that_of_the_framework(evaluation, name):
-    with (Server(DIRECTORY / name, "--backend=cpu", "--sessions_max=4") as server, Client(server.address) as client):
-        right, queries = recall(client, evaluation["sequences"], name)
+@pytest.mark.parametrize("dtype", ["f32", "auto"])
+def test_recall_is_that_of_the_framework(evaluation, name, dtype):
+    """As stored, in bf16, activations are rounded for products: an ablation's near ties may then fall otherwise."""
+    flags = ["--backend=cpu", "--sessions_max=4", f"--weights_dtype={dtype}"]
+    with Server(DIRECTORY / name, *flags) as server, Client(server.address) as client:
+        right, queries = recall(client, evaluation["sequences"], name, exact=dtype == "f32")
     told = evaluation["models"][name]
-    assert (right, queries) == (told["right"], told["queries"]) and right / queries == told["recall"]
+    assert queries == told["queries"] and told["recall"] == told["right"] / queries
+    assert abs(right - told["right"]) <= (0 if dtype == "f32" or name == "macchiato" else queries // 100)
 
 
 def test_the_state_is_what_recalls(evaluation):

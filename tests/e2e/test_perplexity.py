@@ -15,8 +15,8 @@ def heldout():
     return json.loads((DEMO / "heldout.json").read_text())
 
 
-def check(client, documents):
-    """Sum and count over the documents, each of which is within 1e-3 in perplexity."""
+def check(client, documents, tolerance=1e-3):
+    """Sum and count over the documents; the perplexity of each is within `tolerance`, relative."""
     text = (DEMO / "heldout.txt").read_bytes()
     total = count = 0
     for document in documents:
@@ -25,7 +25,7 @@ def check(client, documents):
         assert [t.token_id for t in answer.tokens] == document["tokens"], document["name"]
         predicted = len(document["tokens"]) - 1
         perplexity = math.exp(-answer.total_logprob / predicted)
-        assert perplexity == pytest.approx(math.exp(document["mean_nll"]), rel=1e-3), document["name"]
+        assert perplexity == pytest.approx(math.exp(document["mean_nll"]), rel=tolerance), document["name"]
         total -= answer.total_logprob
         count += predicted
     return total, count
@@ -35,7 +35,8 @@ def check(client, documents):
 def test_perplexity_is_that_of_the_framework(servers, heldout, dtype):
     flags = [] if dtype == "auto" else [f"--weights_dtype={dtype}"]
     server = servers(DEMO, "--backend=cpu", *flags)
-    total, count = check(server.client, heldout["documents"])
+    # Products of bf16 round the activations too: single documents go further off than their mean.
+    total, count = check(server.client, heldout["documents"], 1e-3 if dtype == "f32" else 5e-3)
     assert count == heldout["predicted_tokens"]
     assert math.exp(total / count) == pytest.approx(heldout["perplexity"], rel=1e-3)
 

@@ -79,7 +79,7 @@ std::vector<HostMatrix> HostsOf(const std::vector<Weight>& parts) {
   return hosts;
 }
 
-// Sums of up to 2560 products of values near 1, in float: a few hundred roundings of 2^-24.
+// Sums of up to 2600 products of values near 1, in float: a few hundred roundings of 2^-24.
 constexpr test::Tolerance kFloatSums = {1e-5, 1e-5};
 
 class MatmulTest : public testing::TestWithParam<std::tuple<CpuIsa, DType>> {
