@@ -36,8 +36,8 @@ struct ServerConfig {
   bool check_config = false;  // check flags, file and checkpoint's config, and exit
 };
 
-// argv without the program's name. Errors name flag or key, value and range, and the nearest known name for an unknown one:
-// InvalidArgument for flags, FailedPrecondition for the file.
+// argv without the program's name. Errors name flag or key, value and range, and the nearest known name for an unknown
+// one: InvalidArgument for flags, FailedPrecondition for the file.
 absl::StatusOr<ServerConfig> ParseServerConfig(const std::vector<std::string>& args);
 
 // The text of --help: every knob with its range and default.

@@ -143,10 +143,11 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
   int signal = 0;
   sigwait(&signals, &signal);
   LogInfo("draining", {{"signal", signal}, {"seconds_max", config.drain_seconds}});
+  engine.Drain();  // first, so that whoever sees the change of health finds new calls refused
   (*server)->SetNotServing();
-  engine.Drain();
   // Only calls to the engine are waited for: a health watch or an idle reflection stream never ends by itself.
-  const TimePoint drain_end = clock.Now() + std::chrono::duration_cast<TimePoint::duration>(Seconds(config.drain_seconds));
+  const TimePoint drain_end =
+      clock.Now() + std::chrono::duration_cast<TimePoint::duration>(Seconds(config.drain_seconds));
   while (!engine.idle() && clock.Now() < drain_end) absl::SleepFor(absl::Milliseconds(5));
   engine.Stop();
   (*server)->Shutdown(Seconds(1));  // for the last messages on their way

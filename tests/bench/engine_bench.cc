@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -54,7 +55,8 @@ std::vector<int64_t> Numbers(const StringList& words) {
 
 struct Point {
   bool prefill = false;
-  int64_t count = 0;  // sessions, or tokens of the prompt
+  int64_t count = 0;                 // sessions, or tokens of the prompt
+  std::unique_ptr<Streams> streams;  // they stay: later rounds go on where earlier ones ended
   std::vector<double> seconds;
 };
 
@@ -63,17 +65,26 @@ class Setup {
  public:
   static absl::StatusOr<std::unique_ptr<Setup>> Create(const std::string& weights, int64_t threads, CpuIsa isa) {
     const std::vector<int64_t> batches = Numbers(absl::GetFlag(FLAGS_batch));
-    const int64_t largest = batches.empty() ? 0 : *std::max_element(batches.begin(), batches.end());
+    const int64_t slots = std::accumulate(batches.begin(), batches.end(), int64_t{1});
     BackendOptions options;
     options.kind = "cpu";
     options.threads = static_cast<int>(threads);
     absl::StatusOr<LoadedModel> loaded =
-        LoadModel(absl::GetFlag(FLAGS_model), weights, options, static_cast<int32_t>(largest) + 1);
+        LoadModel(absl::GetFlag(FLAGS_model), weights, options, static_cast<int32_t>(slots));
     if (!loaded.ok()) return loaded.status();
     auto setup = std::unique_ptr<Setup>(new Setup(*std::move(loaded), threads, isa));
-    for (const int64_t batch : batches) setup->points_.push_back({.count = batch});
-    for (const int64_t tokens : Numbers(absl::GetFlag(FLAGS_prefill))) {
-      setup->points_.push_back({.prefill = true, .count = tokens});
+    int32_t first_slot = 0;
+    const auto add = [&](bool prefill, int64_t count, int64_t sessions) {
+      auto streams = std::make_unique<Streams>(setup->loaded_, first_slot, static_cast<int32_t>(sessions));
+      setup->points_.push_back({.prefill = prefill, .count = count, .streams = std::move(streams)});
+    };
+    // Prompts take turns on slot 0.
+    for (const int64_t tokens : Numbers(absl::GetFlag(FLAGS_prefill))) add(true, tokens, 1);
+    first_slot = 1;
+    for (const int64_t batch : batches) {
+      add(false, batch, batch);
+      setup->points_.back().streams->Read(absl::GetFlag(FLAGS_context));
+      first_slot += static_cast<int32_t>(batch);
     }
     return setup;
   }
@@ -127,24 +138,22 @@ class Setup {
         isa_(isa),
         clock_(threads == 1 && absl::GetFlag(FLAGS_cpu_time) ? ThreadTime : Now) {}
 
-  void Decode(Point& point) {
-    Streams streams(loaded_, 1, static_cast<int32_t>(point.count));
-    streams.Read(absl::GetFlag(FLAGS_context));
-    streams.Step();
+  void Decode(Point& point) const {
+    point.streams->Step();
     const double end = clock_() + absl::GetFlag(FLAGS_seconds);
     for (double begin = clock_(), now; begin < end; begin = now) {
-      streams.Step();
+      point.streams->Step();
       now = clock_();
       point.seconds.push_back(now - begin);
     }
   }
 
-  void Prefill(Point& point) {
-    Streams stream(loaded_, 0, 1);
-    stream.Read(kChunk);  // the slot's pages are there
-    stream.Reset();
+  void Prefill(Point& point) const {
+    point.streams->Reset();
+    point.streams->Read(kChunk);  // the slot's pages are there
+    point.streams->Reset();
     const double begin = clock_();
-    stream.Read(point.count);
+    point.streams->Read(point.count);
     point.seconds.push_back(clock_() - begin);
   }
 

@@ -20,9 +20,11 @@ READY = re.compile(r"ready grpc=(\S+) .*bytes_per_session=(\d+)")
 
 
 def resident(pid):
-    """Bytes of a process in memory."""
-    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
-    return int(re.search(r"^Rss:\s+(\d+) kB", text, re.MULTILINE)[1]) * 1024
+    """Bytes of a process in memory: all of them, and those of its largest mapping, which is the pool of slots."""
+    text = pathlib.Path(f"/proc/{pid}/smaps").read_text(encoding="ascii")
+    mappings = [(int(size), int(rss)) for size, rss in
+                re.findall(r"^Size:\s+(\d+) kB.*?^Rss:\s+(\d+) kB", text, re.MULTILINE | re.DOTALL)]
+    return sum(rss for _, rss in mappings) * 1024, max(mappings)[1] * 1024
 
 
 class Bench:
@@ -89,13 +91,15 @@ def print_prompt(rows, tokens):
 
 def print_memory(bench, counts):
     """Run first: slots become resident when they are used."""
-    print(f"| sessions at once so far | resident MiB | a further session, MiB | formula, MiB |\n|{'---|' * 4}")
+    print(f"| sessions at once so far | resident MiB | a further session, MiB | of it in the pool of slots "
+          f"| formula, MiB |\n|{'---|' * 5}")
     before = None
     for count in counts:
         bench.load(count)
         now = resident(bench.server.pid)
-        each = f"{(now - before[1]) / (count - before[0]) / 2**20:.3f}" if before else ""
-        print(f"| {count} | {now / 2**20:.1f} | {each} | {bench.bytes_per_session / 2**20:.3f} |")
+        each = "" if before is None else " | ".join(
+            f"{(new - old) / (count - before[0]) / 2**20:.3f}" for new, old in zip(now, before[1]))
+        print(f"| {count} | {now[0] / 2**20:.1f} | {each or ' | '} | {bench.bytes_per_session / 2**20:.3f} |")
         before = (count, now)
     print()
 

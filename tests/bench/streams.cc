@@ -47,21 +47,21 @@ void Streams::Reset() {
 
 void Streams::Read(int64_t tokens) {
   const int64_t rows_max = loaded_.model->options().rows_max, vocab = loaded_.model->config().vocab_size;
-  for (size_t i = 0; i < slots_.size(); ++i) {
-    for (int64_t done = 0; done < tokens;) {
-      const int64_t position = position_ + done;
-      int64_t rows = std::min(rows_max, tokens - done);
-      if (rows < tokens - done) rows -= (position + rows) % kChunk;  // cut where the scheduler would
-      prompt_.resize(rows);
-      for (int32_t& token : prompt_) token = static_cast<int32_t>(random_() % vocab);
-      const Segment segment = {
-          .slot = slots_[i], .rows = static_cast<int32_t>(rows), .position = position, .prefill = true};
-      loaded_.model->Forward({&segment, 1}, prompt_, *loaded_.pool);
-      done += rows;
-    }
-    Sample({&slots_[i], 1}, {&pending_[i], 1});
+  for (const int64_t end = position_ + tokens; position_ < end;) {
+    int64_t rows = std::min(rows_max, end - position_);
+    if (position_ + rows < end) rows -= (position_ + rows) % kChunk;  // cut where the scheduler would
+    prompt_.resize(rows);
+    for (int32_t& token : prompt_) token = static_cast<int32_t>(random_() % vocab);
+    const Segment segment = {
+        .slot = slots_[0], .rows = static_cast<int32_t>(rows), .position = position_, .prefill = true};
+    loaded_.model->Forward({&segment, 1}, prompt_, *loaded_.pool);
+    position_ += rows;
   }
-  position_ += tokens;
+  Sample({&slots_[0], 1}, {&pending_[0], 1});
+  for (size_t i = 1; i < slots_.size(); ++i) {
+    loaded_.pool->Copy(slots_[i], slots_[0]);
+    pending_[i] = pending_[0];
+  }
 }
 
 void Streams::Step() {

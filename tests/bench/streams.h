@@ -30,8 +30,8 @@ class Streams {
 
   // Back to position 0.
   void Reset();
-  // Each reads `tokens` random tokens as a prompt, one session after another, in pieces of rows_max as the engine cuts
-  // them, and draws its next token.
+  // The first session reads `tokens` random tokens as a prompt, in pieces of rows_max as the engine cuts them, and
+  // draws its next token; the others become copies of it.
   void Read(int64_t tokens);
   // Each decodes one token.
   void Step();

@@ -29,12 +29,15 @@ def until(condition, seconds=30, what="the condition"):
 
 
 class Server:
-    """Running when made. Leaving the `with` block stops it with SIGTERM, which must end it with exit code 0."""
+    """Running when made. Leaving the `with` block stops it with SIGTERM, which must end it with exit code 0.
 
-    def __init__(self, model, *flags, listen="127.0.0.1:0", seconds=60):
+    metrics="": none, for tests that start many servers: the metrics' own HTTP server takes 2 s to stop.
+    """
+
+    def __init__(self, model, *flags, listen="127.0.0.1:0", metrics="127.0.0.1:0", seconds=60):
         self._log = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            [SERVER, f"--model={model}", f"--listen={listen}", "--metrics_listen=127.0.0.1:0", *flags],
+            [SERVER, f"--model={model}", f"--listen={listen}", f"--metrics_listen={metrics}", *flags],
             stdout=subprocess.PIPE, stderr=self._log, text=True)
         guard = threading.Timer(seconds, self.process.kill)  # a server that hangs must not hang the tests
         guard.start()

@@ -10,7 +10,7 @@ from server import Server
 
 @pytest.fixture(params=["ref", "cpu"])
 def serve(request):
-    return lambda name: Server(golden.DIRECTORY / name, f"--backend={request.param}", "--sessions_max=4")
+    return lambda name: Server(golden.DIRECTORY / name, f"--backend={request.param}", "--sessions_max=4", metrics="")
 
 
 def tolerance(name, backend, dtype):

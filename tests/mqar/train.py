@@ -4,8 +4,9 @@
     pip install -r ../../deploy/demo-model/requirements.txt && python3 train.py
 
 A sequence is `pairs` key-value pairs, a gap of fillers longer than two layers of windows reach, then `pairs` keys drawn
-from them (with replacement, so that nothing can be found by elimination), each followed by its value: k v k v .. 0 0 .. k v k v ..  The model must name the value at the key's
-second appearance. Tokens: 0 filler, 1..32 keys, 33..64 values.
+from them (with replacement, so that nothing can be found by elimination), each followed by its value:
+k v k v .. 0 0 .. k v k v ..  The model must name the value at the key's second appearance. Tokens: 0 filler, 1..32 keys,
+33..64 values.
 
 Writes NAME/{config.json, model.safetensors} for the full model and its two ablations, each trained the same way, and
 eval.json: unseen sequences, the answers, and every model's own predictions and log-probabilities (float32, on the stored bf16 weights).
