@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Trains the demo model on the Python standard library's sources; on a CPU, in about an hour.
+"""Trains the demo model on the Python standard library's sources; on a CPU, in an hour or two.
 
-    pip install -r requirements.txt && python3 train.py --minutes=65
+    pip install -r requirements.txt && python3 train.py --minutes=75
 
 Writes config.json, generation_config.json, model.safetensors (bf16), tokenizer.json, heldout.txt, heldout.json and
 eval.json into --out, every --export_minutes and at the end; every file is replaced whole.
@@ -149,7 +149,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", default=sysconfig.get_paths()["stdlib"], help="folder of .py files")
     parser.add_argument("--out", default=os.path.dirname(os.path.abspath(__file__)))
-    parser.add_argument("--minutes", type=float, default=65, help="wall time; the learning rate follows it")
+    parser.add_argument("--minutes", type=float, default=75, help="wall time; the learning rate follows it")
     parser.add_argument("--export_minutes", type=float, default=8)
     parser.add_argument("--learning_rate", type=float, default=2e-3)
     parser.add_argument("--dropout", type=float, default=0.0)

@@ -39,7 +39,7 @@ def test_the_server_cuts_a_deadline_that_is_missing():
           Client(server.address) as client):
         running = client.inference.Generate(request([1], {"seed": 1}, ENDLESS))
         next(running)
-        for stream in (client.inference.Generate(request([2], {}, ENDLESS)), running):  # one waits, one runs
+        for stream in (client.inference.Generate(request([2], {}, ENDLESS)), running):
             got = failed(lambda s=stream: list(s))
             assert (got.code, got.reason, got.domain) == ("DEADLINE_EXCEEDED", "DEADLINE", "barista")
         assert server.settled()['barista_errors_total{reason="deadline"}'] == 2

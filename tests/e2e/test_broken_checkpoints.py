@@ -58,8 +58,8 @@ def hole(header, data):
 
 def drop(header, data):
     """The last tensor is another (which is unknown), so one that is required is missing."""
-    last = max((k for k in header if k != "__metadata__" and k.endswith("_proj.weight")), key=lambda k: header[k]["data_offsets"])
-    return {(k if k != last else k + "s"): v for k, v in header.items()}, data
+    last = max((k for k in header if k.endswith("_proj.weight")), key=lambda k: header[k]["data_offsets"])
+    return {k + "s" if k == last else k: v for k, v in header.items()}, data
 
 
 def shape(header, _):
