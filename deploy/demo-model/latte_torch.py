@@ -242,15 +242,7 @@ def attention(config, p, mixer, kind, x, dtype, chunk, exact):
     return F.linear(y.reshape(b, t, h * e), p[mixer + "o_proj.weight"].to(dtype))
 
 
-def drop(x, rate):
-    """Dropout of whole channels of a sequence [B, T, D]: one mask for all tokens costs nothing to draw."""
-    if rate == 0:
-        return x
-    keep = torch.rand(x.shape[0], 1, x.shape[2]) >= rate
-    return x * (keep.to(x.dtype) / (1 - rate))
-
-
-def hidden(config, p, tokens, dtype=torch.float32, dropout=0.0, exact=False):
+def hidden(config, p, tokens, dtype=torch.float32, exact=False):
     """Final normalised hidden states [B, T, D] of tokens [B, T]. Matrix products in `dtype`; sums, states and the
     residual stream in float32. `exact`: the latent sums in double, for evaluation."""
     length = tokens.shape[1]
@@ -262,11 +254,11 @@ def hidden(config, p, tokens, dtype=torch.float32, dropout=0.0, exact=False):
         layer = f"model.layers.{i}."
         u = rms_norm(x, p[layer + "mixer_norm.weight"], eps).to(dtype)
         y = attention(config, p, layer + "mixer.", kind, u, dtype, chunk, exact)
-        x = x + drop(y, dropout)
+        x = x + y
         u = rms_norm(x, p[layer + "mlp_norm.weight"], eps).to(dtype)
         gate, up = (F.linear(u, p[layer + f"mlp.{name}_proj.weight"].to(dtype)) for name in ("gate", "up"))
         y = F.linear(F.silu(gate) * up, p[layer + "mlp.down_proj.weight"].to(dtype))
-        x = x + drop(y, dropout)
+        x = x + y
     return rms_norm(x, p["model.norm.weight"], eps)[:, :length]
 
 

@@ -4,7 +4,7 @@
     pip install -r requirements.txt && python3 train.py --minutes=75
 
 Writes config.json, generation_config.json, model.safetensors (bf16), tokenizer.json, heldout.txt, heldout.json and
-eval.json into --out, every --export_minutes and at the end; every file is replaced whole.
+eval.json into --out, every --export_minutes and at the end.
 """
 import argparse
 import datetime
@@ -152,7 +152,6 @@ def main():
     parser.add_argument("--minutes", type=float, default=75, help="wall time; the learning rate follows it")
     parser.add_argument("--export_minutes", type=float, default=8)
     parser.add_argument("--learning_rate", type=float, default=2e-3)
-    parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.manual_seed(args.seed)
@@ -185,7 +184,7 @@ def main():
         elapsed = time.monotonic() - start
         rate = latte_torch.learning_rate(elapsed / budget, 1.0, args.learning_rate, 0.02)
         rate *= min(1.0, (step + 1) / 100)
-        x = latte_torch.hidden(config, parameters, tokens[:, :-1], torch.bfloat16, args.dropout)
+        x = latte_torch.hidden(config, parameters, tokens[:, :-1], torch.bfloat16)
         loss = latte_torch.backward(config, parameters, x, tokens[:, 1:], torch.bfloat16)
         if not math.isfinite(loss):
             sys.exit(f"step {step}: the loss is {loss}")
