@@ -121,14 +121,16 @@ install_test_tools() {
 }
 
 # CMake and nvcc want the layout of an installed toolkit: lib64 beside lib, and names without a version for the linker.
+# The wheels lie in build/tools, since build/cuda is also where the preset builds.
 install_cuda() {
-  local cuda=$ROOT/build/cuda toolkit so
+  local cuda=$TOOLS/cuda toolkit so
   local -a wheels STAMP_OF=(/dev/null)
   read -r -a wheels <<<"$CUDA_WHEELS"
   pip_into "$cuda" cuda "CUDA compiler and libraries from PyPI" --no-deps "${wheels[@]}"
   toolkit=$(echo "$cuda"/lib/python3*/site-packages/nvidia/cu13)
   [[ -x $toolkit/bin/nvcc ]] || die "NVIDIA's wheels have no bin/nvcc under $toolkit"
-  ln -sfn "${toolkit#"$cuda"/}" "$cuda/toolkit"
+  mkdir -p "$ROOT/build/cuda"
+  ln -sfn "../${toolkit#"$ROOT/build/"}" "$ROOT/build/cuda/toolkit"
   ln -sfn lib "$toolkit/lib64"
   for so in "$toolkit"/lib/lib*.so.*; do
     [[ -e ${so%.so.*}.so ]] || ln -s "$(basename "$so")" "${so%.so.*}.so"

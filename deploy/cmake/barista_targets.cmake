@@ -1,9 +1,13 @@
 # One CMake target a folder. Our own code compiles with warnings as errors; third-party headers are SYSTEM.
 add_library(barista_options INTERFACE)
 target_include_directories(barista_options INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
-target_compile_options(barista_options INTERFACE -Wall -Wextra -Werror -Wshadow -Wno-missing-field-initializers -Wnon-virtual-dtor -fno-omit-frame-pointer)
+set(BARISTA_WARNINGS -Wall -Wextra -Werror -Wshadow -Wno-missing-field-initializers -Wnon-virtual-dtor -fno-omit-frame-pointer)
+list(JOIN BARISTA_WARNINGS "," BARISTA_HOST_WARNINGS)
+target_compile_options(barista_options INTERFACE
+  "$<$<COMPILE_LANGUAGE:CXX>:${BARISTA_WARNINGS}>"
+  "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-lineinfo;-Xcompiler=${BARISTA_HOST_WARNINGS}>")
 if(BARISTA_SANITIZE)
-  target_compile_options(barista_options INTERFACE -fsanitize=${BARISTA_SANITIZE} -O1)
+  target_compile_options(barista_options INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${BARISTA_SANITIZE};-O1>")
   target_link_options(barista_options INTERFACE -fsanitize=${BARISTA_SANITIZE})
 endif()
 

@@ -3,7 +3,7 @@
 //   max' = max(max, k)   r = e^(max-max') (0 if max = -inf)   alpha' = alpha r + e^(k-max')   vtilde' = vtilde r +
 //   e^(k-max') v y[h] = sum_m p[h, local+m] vtilde'[g, m] / alpha'[g, m],   g = h / (H/G)
 // A slot starts with max = -inf, alpha = 0, vtilde = 0 (InitSlot).
-// Recurrent form: the equation, one token. Chunk form: kernels/latte/README.md.
+// Recurrent form: the equation, one token. Chunk form, and how cpu rounds the sums: kernels/latte/README.md.
 #pragma once
 
 #include "kernels/view.h"

@@ -71,16 +71,14 @@ void ShadowBackend::Latte(const LatteArgs& args) {
     layer.max.assign(latents, -std::numeric_limits<double>::infinity());
     layer.alpha.assign(latents, 0);
     layer.vtilde.assign(latents * args.head_dim, 0);
-    layer.compensated.clear();
-    for (const DType carry : carries_) {
-      layer.compensated.emplace_back(carry, args.kv_heads, args.latents, args.head_dim);
-    }
+    layer.sums.clear();
+    for (const Carry carry : carries_) layer.sums.emplace_back(carry, args.kv_heads, args.latents, args.head_dim);
   }
   std::vector<double> expected;
   RunDouble(layer, args, expected);
   const DoubleRows y(args.y);
   for (int64_t r = 0; r < y.rows; ++r) y_.Add(RelativeDistance(&y.data[r * width], &expected[r * width], width));
-  for (CompensatedLatte& compensated : layer.compensated) compensated.Add(args);
+  for (LatteSums& sums : layer.sums) sums.Add(args);
   if (recording_) RecordRows(layer, args);
 }
 
@@ -136,10 +134,10 @@ StateErrors ShadowBackend::Measure() {
   return errors;
 }
 
-StateErrors ShadowBackend::MeasureCompensated(size_t carry) const {
+StateErrors ShadowBackend::MeasureSums(size_t carry) const {
   StateErrors errors;
   for (const auto& [key, layer] : latte_) {
-    const CompensatedLatte& sums = layer.compensated[carry];
+    const LatteSums& sums = layer.sums[carry];
     MeasureLatte(layer, sums.max().data(), sums.alpha().data(), sums.vtilde().data(), errors);
   }
   return errors;
@@ -176,13 +174,14 @@ LatteArgs ShadowBackend::ReplayArgs(LatteLayer& layer, const Segment& segment, s
 }
 
 void ShadowBackend::Replay(int64_t tokens, bool prefill) {
-  const Segment segment = {.rows = static_cast<int32_t>(recorded()), .position = kChunk, .prefill = prefill};
+  Segment segment = {.rows = static_cast<int32_t>(recorded()), .prefill = prefill};
   const int64_t times = tokens / segment.rows;
   for (auto& [key, layer] : latte_) {
     std::vector<float> y;
     std::vector<double> ignored;
     const LatteArgs args = ReplayArgs(layer, segment, y);
-    for (int64_t i = 0; i < times; ++i) inner_.Latte(args);
+    segment.position = replayed_;  // no position twice: the dither differs each time
+    for (int64_t i = 0; i < times; ++i, segment.position += segment.rows) inner_.Latte(args);
     if (layer.alpha_step.empty()) {
       std::vector<double> max = layer.max, alpha = layer.alpha, vtilde = layer.vtilde;
       RunDouble(layer, args, ignored);
@@ -194,6 +193,7 @@ void ShadowBackend::Replay(int64_t tokens, bool prefill) {
     for (size_t i = 0; i < layer.alpha.size(); ++i) layer.alpha[i] += count * layer.alpha_step[i];
     for (size_t i = 0; i < layer.vtilde.size(); ++i) layer.vtilde[i] += count * layer.vtilde_step[i];
   }
+  replayed_ += times * segment.rows;
 }
 
 }  // namespace barista::bench

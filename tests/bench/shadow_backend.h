@@ -1,5 +1,5 @@
-// A backend that computes the recurrent state a second time in double, and in float with compensated sums, from the
-// same inputs as the backend it watches. What differs is then the state's own error: of its sums and of the kernels
+// A backend that computes the recurrent state a second time in double, and in float with other sums, from the same
+// inputs as the backend it watches. What differs is then the state's own error: of its sums and of the kernels
 // that make them, not of the rest of the model.
 //
 // For one session, in slot 0, one segment a step. One thread.
@@ -9,7 +9,7 @@
 #include <memory>
 #include <vector>
 
-#include "tests/bench/compensated_latte.h"
+#include "tests/bench/latte_sums.h"
 #include "tests/bench/forwarding_backend.h"
 
 namespace barista::bench {
@@ -31,14 +31,14 @@ struct StateErrors {
 
 class ShadowBackend : public ForwardingBackend {
  public:
-  // carries: element types of the carries of compensated sums to keep beside.
-  ShadowBackend(Backend& inner, std::vector<DType> carries) : ForwardingBackend(inner), carries_(std::move(carries)) {}
+  // carries: the other sums to keep beside.
+  ShadowBackend(Backend& inner, std::vector<Carry> carries) : ForwardingBackend(inner), carries_(std::move(carries)) {}
 
   void Latte(const LatteArgs& args) override;
   void Rglru(const RglruArgs& args) override;
 
   StateErrors Measure();                               // of the watched backend
-  StateErrors MeasureCompensated(size_t carry) const;  // of that one of `carries`: alpha and readout
+  StateErrors MeasureSums(size_t carry) const;         // of that one of `carries`: alpha and readout
 
   // Keeps the inputs of Latte from here on.
   void Record() { recording_ = true; }
@@ -52,7 +52,7 @@ class ShadowBackend : public ForwardingBackend {
   struct LatteLayer {
     LatteArgs shape;  // sizes, and the watched state
     std::vector<double> max, alpha, vtilde;
-    std::vector<CompensatedLatte> compensated;    // beside carries_
+    std::vector<LatteSums> sums;                  // beside carries_
     std::vector<float> p, k, v;                   // recorded rows
     std::vector<double> alpha_step, vtilde_step;  // of one replay
   };
@@ -68,8 +68,9 @@ class ShadowBackend : public ForwardingBackend {
   void RecordRows(LatteLayer& layer, const LatteArgs& args) const;
   LatteArgs ReplayArgs(LatteLayer& layer, const Segment& segment, std::vector<float>& y) const;
 
-  std::vector<DType> carries_;
+  std::vector<Carry> carries_;
   bool recording_ = false;
+  int64_t replayed_ = kChunk;  // the position of the next replayed row: past the session's first
   std::map<const void*, LatteLayer> latte_;  // by the address of the watched state
   std::map<const void*, RglruLayer> rglru_;
   Error y_;

@@ -3,8 +3,8 @@
 //   state_drift --model=DIR --text=FILE [--tokens=1000000] [--form=decode,prefill] [--replay=16777216] [--threads=1]
 //
 // The text is tokenised by the model's tokenizer and repeated until there are enough tokens. --replay then feeds the
-// last 4096 tokens' inputs of every Latte layer again and again, up to so many tokens in all: float32 counts one by one
-// no further than 2^24 = 16777216. README.md says how to read the table.
+// last 4096 tokens' inputs of every Latte layer again and again, up to so many tokens in all: plain float32 sums count
+// one by one no further than 2^24 = 16777216. README.md says how to read the table.
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
@@ -33,7 +33,8 @@ namespace barista::bench {
 namespace {
 
 constexpr int64_t kRecorded = 4096;
-const std::vector<DType> kCarries = {DType::kF32, DType::kBF16};
+const std::vector<Carry> kCarries = {Carry::kNone, Carry::kBF16, Carry::kF32};
+constexpr const char* kCarryNames[] = {"plain", "carry bf16", "carry f32"};
 
 absl::StatusOr<std::vector<int32_t>> ReadTokens(const Checkpoint& checkpoint, int64_t count) {
   if (!checkpoint.tokenizer_path()) return absl::FailedPreconditionError("the checkpoint has no tokenizer");
@@ -94,16 +95,16 @@ absl::Status Run(const Checkpoint& checkpoint, const std::vector<int32_t>& token
     }
     if (position == end - kRecorded) shadow.Record();
     if (position != mark) continue;
-    PrintRow(form, position, "plain", shadow.Measure());
+    PrintRow(form, position, "dithered (served)", shadow.Measure());
     for (size_t i = 0; i < kCarries.size(); ++i) {
-      PrintRow(form, position, "carry " + std::string(Name(kCarries[i])), shadow.MeasureCompensated(i));
+      PrintRow(form, position, kCarryNames[i], shadow.MeasureSums(i));
     }
   }
   const int64_t replay = absl::GetFlag(FLAGS_replay);
   for (int64_t position = end, mark; position < replay; position = mark) {
     mark = std::min(replay, position * 4);
     shadow.Replay(mark - position, prefill);
-    PrintRow(form, mark, "plain, replayed", shadow.Measure());
+    PrintRow(form, mark, "dithered, replayed", shadow.Measure());
   }
   return absl::OkStatus();
 }

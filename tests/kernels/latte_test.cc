@@ -182,6 +182,29 @@ TEST(Latte, ExtremeLogitsKeepTheEquation) {
   });
 }
 
+// Terms below half the last place of their sum: plain float sums would stay where they are.
+TEST(Latte, SumsOfMillionsGoOnGrowing) {
+  constexpr int64_t kRows = 512, kTimes = 256;
+  constexpr float kStart = 3 << 20;  // a last place of 1/4
+  const Shape shape = {1, 1, 20, 5, 0};
+  const Inputs in = {shape, kRows, std::vector<float>(kRows * 5, 0.2f), std::vector<float>(kRows * 5, -6),
+                     std::vector<float>(kRows * 20, 2)};
+  const double added = std::exp(-3.0) * kRows * kTimes;
+  for (const bool prefill : {false, true}) {
+    ForEachIsa([&] {
+      Problem<float> run(in);
+      std::fill_n(run.max.array().slot<float>(4), 5, 0.0f);
+      std::fill_n(run.alpha.array().slot<float>(4), 5, kStart);
+      std::fill_n(run.vtilde.array().slot<float>(4), 5 * 20, kStart);
+      for (int64_t i = 0; i < kTimes; ++i) run.Cpu({{4, 0, kRows, 1000000 + i * kRows, prefill}});
+      // 131072 roundings, each off by up to 1/4 either way: 4 standard deviations of their sum.
+      const double tolerance = 4 * 0.25 / std::sqrt(3.0) * std::sqrt(static_cast<double>(kRows * kTimes));
+      for (const double alpha : run.alpha.values(4)) EXPECT_NEAR(alpha - kStart, added, tolerance);
+      for (const double sum : run.vtilde.values(4)) EXPECT_NEAR(sum - kStart, 2 * added, tolerance);
+    });
+  }
+}
+
 TEST(Latte, NanStaysInItsSlot) {
   Inputs in = RandomInputs({2, 1, 20, 8, 0}, 20, 16);
   in.k[3 * 8 + 1] = std::numeric_limits<float>::quiet_NaN();

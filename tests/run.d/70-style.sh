@@ -4,7 +4,7 @@ count() { if "$@"; then ((passed += 1)); else ((failed += 1)); fi || true; }
 
 formatted() {
   local unformatted
-  unformatted=$(find server kernels clients tests \( -name '*.cc' -o -name '*.h' \) -print0 |
+  unformatted=$(find server kernels clients tests \( -name '*.cc' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \) -print0 |
     xargs -0 -n 1 -P "$(nproc)" bash -c '"$0" --dry-run --Werror "$1" >/dev/null 2>&1 || echo "  $1"' \
       build/venv/bin/clang-format | sort)
   [[ -z $unformatted ]] || { say "not formatted (build/venv/bin/clang-format -i FILE):"; say "$unformatted"; return 1; }

@@ -1,11 +1,23 @@
-#include "tests/bench/compensated_latte.h"
+#include "tests/bench/latte_sums.h"
 
 #include <cmath>
 #include <limits>
 
 namespace barista::bench {
 
-void CompensatedLatte::AddTo(float& sum, float& lost, float term) const {
+float LatteSums::AsCarried(float lost) const {
+  switch (carry_) {
+    case Carry::kNone:
+      return 0;
+    case Carry::kBF16:
+      return ToFloat(ToBFloat16(lost));
+    case Carry::kF32:
+      return lost;
+  }
+  return 0;
+}
+
+void LatteSums::AddTo(float& sum, float& lost, float term) const {
   const float all = term + lost;
   const float next = sum + all;
   const float kept = next - sum;
@@ -13,13 +25,13 @@ void CompensatedLatte::AddTo(float& sum, float& lost, float term) const {
   sum = next;
 }
 
-void CompensatedLatte::Scale(float& sum, float& lost, float factor) const {
+void LatteSums::Scale(float& sum, float& lost, float factor) const {
   const float next = sum * factor;
   lost = AsCarried(lost * factor + std::fma(sum, factor, -next));
   sum = next;
 }
 
-CompensatedLatte::CompensatedLatte(DType carry, int64_t kv_heads, int64_t latents, int64_t head_dim)
+LatteSums::LatteSums(Carry carry, int64_t kv_heads, int64_t latents, int64_t head_dim)
     : carry_(carry),
       kv_heads_(kv_heads),
       latents_(latents),
@@ -30,7 +42,7 @@ CompensatedLatte::CompensatedLatte(DType carry, int64_t kv_heads, int64_t latent
       vtilde_(kv_heads * latents * head_dim, 0.0f),
       vtilde_lost_(vtilde_) {}
 
-void CompensatedLatte::Add(const LatteArgs& args) {
+void LatteSums::Add(const LatteArgs& args) {
   for (int64_t row = 0; row < args.k.rows; ++row) {
     for (int64_t i = 0; i < kv_heads_ * latents_; ++i) {
       const float key = args.k.row<float>(row)[i] * static_cast<float>(args.k_scale);
