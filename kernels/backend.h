@@ -8,6 +8,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -27,7 +28,8 @@
 
 namespace barista {
 
-// y = x W^T + b, or y += where accumulate. Calls of one Multiply are independent of each other and run together.
+// y = x W^T + b, or y += where accumulate (not with an activation). Calls of one Multiply are independent of each other
+// and run together.
 struct LinearCall {
   const Linear* weight = nullptr;
   Rows x;  // [R, in]
@@ -45,8 +47,8 @@ class Backend {
   virtual DType activation_dtype() const = 0;         // f64 on ref, f32 on cpu; the recurrent state has it too
   virtual DType ring_dtype(DType weights) const = 0;  // element type of key and value rings for a model of that type
 
-  // Loading. parts: at least one, equal `in`, stacked along out.
-  virtual absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(LinearParts parts) = 0;
+  // Loading. parts: at least one, equal `in`, stacked along out; with an activation one, or a gate and an up matrix.
+  virtual absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(LinearParts parts, std::optional<Activation> act) = 0;
   virtual absl::StatusOr<Buffer> Allocate(size_t bytes, absl::string_view what) = 0;  // zeroed
 
   // The step's operations.
@@ -60,7 +62,6 @@ class Backend {
   virtual void Latte(const LatteArgs& args) = 0;
   virtual void BidirectionalLatte(const BidirectionalLatteArgs& args) = 0;
   virtual void WindowAttention(const WindowAttentionArgs& args) = 0;
-  virtual void MlpActivation(const MlpActivationArgs& args) = 0;
   virtual void Gelu(const GeluArgs& args) = 0;
   virtual void Glu(const GluArgs& args) = 0;
   virtual void Add(const AddArgs& args) = 0;

@@ -44,8 +44,8 @@ std::string CpuBackend::Describe() const {
   return text;
 }
 
-absl::StatusOr<std::unique_ptr<Linear>> CpuBackend::MakeLinear(LinearParts parts) {
-  absl::StatusOr<std::unique_ptr<CpuLinear>> linear = CpuLinear::Create(parts, isa_, pool_);
+absl::StatusOr<std::unique_ptr<Linear>> CpuBackend::MakeLinear(LinearParts parts, std::optional<Activation> act) {
+  absl::StatusOr<std::unique_ptr<CpuLinear>> linear = CpuLinear::Create(parts, act, isa_, pool_);
   if (!linear.ok()) return linear.status();
   if (absl::Status status = matmul_.Reserve((*linear)->in()); !status.ok()) return status;
   const size_t scratch = pool_.threads() * (*linear)->out();
@@ -146,12 +146,6 @@ void CpuBackend::BidirectionalLatte(const BidirectionalLatteArgs& args) {
 void CpuBackend::WindowAttention(const WindowAttentionArgs& args) {
   const double ns = 0.1 * static_cast<double>(args.window * args.head_dim * (1 + args.heads / args.kv_heads));
   ForPairs(args.segments, args.kv_heads, ns, [&](const Segment& s, int64_t g) { WindowAttentionCpu(args, s, g); });
-}
-
-void CpuBackend::MlpActivation(const MlpActivationArgs& args) {
-  ForBlocks(args.y.rows, args.y.cols, kColumnUnit, 0.5, [&](const Block& b) {
-    MlpActivationCpu({args.act, b.Of(args.gate), b.Of(args.up), b.Of(args.y)});
-  });
 }
 
 void CpuBackend::Gelu(const GeluArgs& args) {

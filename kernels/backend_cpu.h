@@ -23,7 +23,7 @@ class CpuBackend : public Backend {
   DType activation_dtype() const override { return DType::kF32; }
   DType ring_dtype(DType weights) const override { return weights; }
 
-  absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(LinearParts parts) override;
+  absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(LinearParts parts, std::optional<Activation> act) override;
   absl::StatusOr<Buffer> Allocate(size_t bytes, absl::string_view what) override { return AllocateHost(bytes, what); }
 
   void Embed(const EmbedArgs& args) override;
@@ -36,7 +36,6 @@ class CpuBackend : public Backend {
   void Latte(const LatteArgs& args) override;
   void BidirectionalLatte(const BidirectionalLatteArgs& args) override;
   void WindowAttention(const WindowAttentionArgs& args) override;
-  void MlpActivation(const MlpActivationArgs& args) override;
   void Gelu(const GeluArgs& args) override;
   void Glu(const GluArgs& args) override;
   void Add(const AddArgs& args) override;

@@ -15,7 +15,9 @@ class RefBackend : public Backend {
   DType activation_dtype() const override { return DType::kF64; }
   DType ring_dtype(DType) const override { return DType::kF64; }
 
-  absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(LinearParts parts) override { return RefLinear::Create(parts); }
+  absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(LinearParts parts, std::optional<Activation> act) override {
+    return RefLinear::Create(parts, act);
+  }
   absl::StatusOr<Buffer> Allocate(size_t bytes, absl::string_view what) override { return AllocateHost(bytes, what); }
 
   void Embed(const EmbedArgs& args) override { EmbedRef<double>(args); }
@@ -30,7 +32,6 @@ class RefBackend : public Backend {
   void Latte(const LatteArgs& args) override { LatteRef<double>(args); }
   void BidirectionalLatte(const BidirectionalLatteArgs& args) override { BidirectionalLatteRef<double>(args); }
   void WindowAttention(const WindowAttentionArgs& args) override { WindowAttentionRef<double>(args); }
-  void MlpActivation(const MlpActivationArgs& args) override { MlpActivationRef<double>(args); }
   void Gelu(const GeluArgs& args) override { GeluRef<double>(args); }
   void Glu(const GluArgs& args) override { GluRef<double>(args); }
   void Add(const AddArgs& args) override { AddRef<double>(args); }

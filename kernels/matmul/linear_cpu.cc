@@ -10,7 +10,7 @@ namespace {
 
 bool IsWeightType(DType dtype) { return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16; }
 
-absl::Status Check(LinearParts parts) {
+absl::Status Check(LinearParts parts, bool activated) {
   if (parts.empty()) return absl::InvalidArgumentError("a linear layer needs at least one weight matrix");
   for (size_t i = 0; i < parts.size(); ++i) {
     const HostMatrix& m = parts[i];
@@ -23,6 +23,10 @@ absl::Status Check(LinearParts parts) {
       return absl::InvalidArgumentError(absl::StrCat("weight part ", i, " has element type ",
                                                      std::string(Name(m.dtype)), "; f32, f16 or bf16 is wanted"));
     }
+  }
+  if (activated && (parts.size() > 2 || parts[0].out != parts[parts.size() - 1].out)) {
+    return absl::InvalidArgumentError(
+        "an activation follows one weight matrix, or a gate and an up matrix of equal shape");
   }
   return absl::OkStatus();
 }
@@ -62,13 +66,17 @@ void PackOutputAsFloat(const HostMatrix& m, int64_t o, WeightLayout layout, int6
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<CpuLinear>> CpuLinear::Create(LinearParts parts, CpuIsa isa, ThreadPool& pool) {
-  if (absl::Status status = Check(parts); !status.ok()) return status;
+absl::StatusOr<std::unique_ptr<CpuLinear>> CpuLinear::Create(LinearParts parts, std::optional<Activation> act,
+                                                             CpuIsa isa, ThreadPool& pool) {
+  if (absl::Status status = Check(parts, act.has_value()); !status.ok()) return status;
   const DType dtype = CommonType(parts);
   auto linear = std::make_unique<CpuLinear>();
   linear->kernel_ = &SelectKernel(isa, dtype);
   linear->in_ = parts[0].in;
+  linear->act_ = act;
+  linear->gated_ = act.has_value() && parts.size() == 2;
   for (const HostMatrix& m : parts) linear->out_ += m.out;
+  if (linear->gated_) linear->out_ = parts[0].out;
   linear->panel_bytes_ = linear->depth() * kPanel * static_cast<int64_t>(SizeOf(dtype));
 
   const int64_t panels = linear->panels();
@@ -80,34 +88,37 @@ absl::StatusOr<std::unique_ptr<CpuLinear>> CpuLinear::Create(LinearParts parts, 
   linear->bias_ = *std::move(bias);
   linear->bytes_ = static_cast<int64_t>(linear->weights_.size() + linear->bias_.size());
 
-  float* bias_out = reinterpret_cast<float*>(linear->bias_.data());
+  for (const HostMatrix& m : parts) linear->has_bias_ = linear->has_bias_ || m.bias != nullptr;
+  pool.For(panels, [&](int64_t p, int) { linear->Pack(parts, dtype, p); });
+  return linear;
+}
+
+void CpuLinear::Pack(LinearParts parts, DType dtype, int64_t panel) {
+  std::byte* weights = weights_.data() + panel * panel_bytes_;
+  float* bias = reinterpret_cast<float*>(bias_.data()) + panel * kPanel;
+  const WeightLayout layout = kernel_->layout;
+  const int64_t panel_begin = panel * panel_outputs(), panel_end = panel_begin + panel_outputs();
+  int64_t first = 0;         // of the part, among all outputs
+  int64_t first_column = 0;  // of the part, in every panel
   for (const HostMatrix& m : parts) {
-    if (m.bias != nullptr) {
-      linear->has_bias_ = true;
-      ConvertTo(m.bias, m.bias_dtype, m.out, bias_out);
-    }
-    bias_out += m.out;
-  }
-  const WeightLayout layout = linear->kernel_->layout;
-  pool.For(panels, [&](int64_t p, int) {
-    std::byte* panel = linear->weights_.data() + p * linear->panel_bytes_;
-    int64_t first = 0;  // of the part, among all outputs
-    for (const HostMatrix& m : parts) {
-      const int64_t begin = std::max(first, p * kPanel), end = std::min(first + m.out, (p + 1) * kPanel);
-      for (int64_t o = begin; o < end; ++o) {
-        const int64_t column = o - p * kPanel;
-        if (m.dtype != dtype) {
-          PackOutputAsFloat(m, o - first, layout, column, reinterpret_cast<float*>(panel));
-        } else if (dtype == DType::kF32) {
-          PackOutput(m, o - first, layout, column, reinterpret_cast<uint32_t*>(panel));
-        } else {
-          PackOutput(m, o - first, layout, column, reinterpret_cast<uint16_t*>(panel));
-        }
+    const int64_t begin = std::max(first, panel_begin), end = std::min(first + m.out, panel_end);
+    for (int64_t o = begin; o < end; ++o) {
+      const int64_t column = first_column + o - panel_begin;
+      if (m.bias != nullptr) bias[column] = static_cast<float>(LoadAsDouble(m.bias, m.bias_dtype, o - first));
+      if (m.dtype != dtype) {
+        PackOutputAsFloat(m, o - first, layout, column, reinterpret_cast<float*>(weights));
+      } else if (dtype == DType::kF32) {
+        PackOutput(m, o - first, layout, column, reinterpret_cast<uint32_t*>(weights));
+      } else {
+        PackOutput(m, o - first, layout, column, reinterpret_cast<uint16_t*>(weights));
       }
+    }
+    if (gated_) {
+      first_column += kPanel / 2;
+    } else {
       first += m.out;
     }
-  });
-  return linear;
+  }
 }
 
 }  // namespace barista

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "absl/types/span.h"
+#include "kernels/activation/activation.h"
 #include "kernels/dtype.h"
 #include "kernels/view.h"
 
@@ -27,6 +28,9 @@ struct HostMatrix {
 
 // A packed weight. Several host matrices with the same `in` may be stacked along `out` (q, k and latents of one layer
 // share one product). Immutable; owned by the model; used from any thread.
+//
+// With an activation, which follows the product: one part gives y = act(x W^T + b); two of equal shape, gate and up,
+// give y = act(x Wg^T + bg) * (x Wu^T + bu), and `out` is that of one of them.
 class Linear {
  public:
   virtual ~Linear() = default;

@@ -1,6 +1,9 @@
 #include "kernels/matmul/matmul_cpu.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "kernels/math/scratch.h"
 
 namespace barista {
 namespace {
@@ -17,7 +20,8 @@ constexpr double kInlineNs = 4000;
 // What an item should cost: little enough that threads end together, enough to read weights in long stretches.
 constexpr double kItemNsMin = 8000;
 constexpr double kItemNsMax = 60000;
-constexpr double kBytesPerNs = 16;  // rough, one core
+constexpr double kBytesPerNs = 16;         // rough, one core
+constexpr int64_t kScratchFloats = 16384;  // of sums that wait for an activation
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -144,25 +148,52 @@ void CpuMatmul::Cut(Job& job) const {
   job.items = job.panel_items * CeilDiv(job.rows, job.rows_an_item);
 }
 
+// A few panels at a time: gate and up side by side in scratch that stays in the caches, then their product into y.
+void CpuMatmul::RunGated(const Job& job, PanelRun run, int64_t first_output, const Rows& y) {
+  const CpuLinear& weight = *job.weight;
+  const int64_t panels = run.panels, half = weight.panel_outputs();
+  const int64_t at_once = std::clamp<int64_t>(kScratchFloats / (run.rows * kPanel), 1, panels);
+  Scratch scratch(run.rows * at_once * kPanel, 1);
+  run.y_stride = at_once * kPanel;
+  run.y = scratch.Take(run.rows * run.y_stride);
+  const Rows sums = {run.y, DType::kF32, run.rows, run.y_stride, run.y_stride};
+  for (int64_t first = 0; first < panels; first += at_once) {
+    run.panels = std::min(at_once, panels - first);
+    RunPanels(weight.kernel(), run);
+    for (int64_t p = 0; p < run.panels; ++p) {
+      const int64_t output = first_output + (first + p) * half, columns = std::min(half, weight.out() - output);
+      MlpActivationCpu({*weight.act(), sums.Columns(p * kPanel, columns), sums.Columns(p * kPanel + half, columns),
+                        y.Columns(output, columns)});
+    }
+    run.weights += run.panels * weight.panel_bytes();
+    run.start += run.panels * kPanel;
+  }
+}
+
 void CpuMatmul::RunItem(const Job& job, int64_t item) {
   const CpuLinear& weight = *job.weight;
   const MatmulKernel& kernel = weight.kernel();
   const int64_t row = item / job.panel_items * job.rows_an_item;
   const int64_t panel = item % job.panel_items * job.panels_an_item;
   const int64_t panels = std::min(job.panels_an_item, weight.panels() - panel);
-  const int64_t columns = std::min(panels * kPanel, weight.out() - panel * kPanel);
   const float* bias = weight.bias() + panel * kPanel;
   const Rows& y = job.call->y;
 
   PanelRun run;
   run.weights = weight.panel(panel);
-  run.panels = columns / kPanel;
+  run.panels = panels;
   run.x = job.x + row * weight.depth() * kernel.x_bytes;
   run.rows = std::min(job.rows_an_item, job.rows - row);
   run.depth = weight.depth();
-  run.y = y.row<float>(job.first_row + row) + panel * kPanel;
-  run.y_stride = y.stride;
   run.start = bias;
+  const Rows rows = y.Slice(job.first_row + row, run.rows);
+  if (weight.gated()) return RunGated(job, run, panel * weight.panel_outputs(), rows);
+
+  const int64_t columns = std::min(panels * kPanel, weight.out() - panel * kPanel);
+  const Rows block = rows.Columns(panel * kPanel, columns);
+  run.panels = columns / kPanel;
+  run.y = block.row<float>(0);
+  run.y_stride = y.stride;
   if (job.call->accumulate) {
     if (weight.has_bias()) AddBias(bias, columns, run.y, run.rows, run.y_stride);
     run.start = nullptr;
@@ -176,6 +207,7 @@ void CpuMatmul::RunItem(const Job& job, int64_t item) {
     run.panels = 1;
     RunPartialPanel(kernel, run, columns - whole);
   }
+  if (weight.act()) MlpActivationCpu({*weight.act(), {}, block, block});
 }
 
 void CpuMatmul::PackAll() {

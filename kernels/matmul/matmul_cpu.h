@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -15,23 +16,32 @@
 
 namespace barista {
 
-// Panels as kernel_cpu.h describes; outputs and depth are padded with zeros.
+// Panels as kernel_cpu.h describes; outputs and depth are padded with zeros. A panel of a gated weight holds kPanel / 2
+// rows of the gate and the same ones of up, so that what a core has just summed can be multiplied at once.
 class CpuLinear : public Linear {
  public:
   // Stacks and packs `parts` on the pool's threads. Parts of equal element type keep it; mixed ones become f32, which
   // holds all three exactly. Errors: INVALID_ARGUMENT naming the shape or type that cannot be; RESOURCE_EXHAUSTED.
-  static absl::StatusOr<std::unique_ptr<CpuLinear>> Create(LinearParts parts, CpuIsa isa, ThreadPool& pool);
+  static absl::StatusOr<std::unique_ptr<CpuLinear>> Create(LinearParts parts, std::optional<Activation> act, CpuIsa isa,
+                                                           ThreadPool& pool);
 
   const MatmulKernel& kernel() const { return *kernel_; }
   int64_t depth() const { return kernel_->Depth(in_); }
-  int64_t panels() const { return (out_ + kPanel - 1) / kPanel; }
+  std::optional<Activation> act() const { return act_; }
+  bool gated() const { return gated_; }
+  int64_t panel_outputs() const { return gated_ ? kPanel / 2 : kPanel; }
+  int64_t panels() const { return (out_ + panel_outputs() - 1) / panel_outputs(); }
   int64_t panel_bytes() const { return panel_bytes_; }
   const std::byte* panel(int64_t p) const { return weights_.data() + p * panel_bytes_; }
   const float* bias() const { return reinterpret_cast<const float*>(bias_.data()); }  // [panels * 32], zeros where none
   bool has_bias() const { return has_bias_; }
 
  private:
+  void Pack(LinearParts parts, DType dtype, int64_t panel);
+
   const MatmulKernel* kernel_ = nullptr;
+  std::optional<Activation> act_;
+  bool gated_ = false;
   int64_t panel_bytes_ = 0;
   bool has_bias_ = false;
   Buffer weights_;
@@ -75,6 +85,7 @@ class CpuMatmul {
   static double Cost(const Job& job);
   void Cut(Job& job) const;
   static void RunItem(const Job& job, int64_t item);
+  static void RunGated(const Job& job, PanelRun run, int64_t first_output, const Rows& y);
 
   ThreadPool& pool_;
   Buffer room_;

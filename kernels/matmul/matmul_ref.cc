@@ -4,10 +4,11 @@
 
 namespace barista {
 
-absl::StatusOr<std::unique_ptr<Linear>> RefLinear::Create(LinearParts parts) {
+absl::StatusOr<std::unique_ptr<Linear>> RefLinear::Create(LinearParts parts, std::optional<Activation> act) {
   if (parts.empty()) return absl::InvalidArgumentError("a linear layer needs at least one weight");
   auto linear = std::make_unique<RefLinear>();
   linear->in_ = parts[0].in;
+  linear->act_ = act;
   for (const HostMatrix& part : parts) {
     if (part.in != linear->in_) {
       return absl::InvalidArgumentError(
@@ -20,19 +21,29 @@ absl::StatusOr<std::unique_ptr<Linear>> RefLinear::Create(LinearParts parts) {
       }
       linear->bias_.push_back(part.bias == nullptr ? 0 : LoadAsDouble(part.bias, part.bias_dtype, o));
     }
-    linear->out_ += part.out;
+    linear->rows_ += part.out;
   }
+  linear->out_ = act && parts.size() == 2 ? parts[0].out : linear->rows_;
   linear->bytes_ = static_cast<int64_t>((linear->weight_.size() + linear->bias_.size()) * sizeof(double));
   return linear;
 }
 
 void RefLinear::Multiply(const Rows& x, const Rows& y, bool accumulate) const {
+  std::vector<double> sums(rows_);
   for (int64_t r = 0; r < x.rows; ++r) {
-    for (int64_t o = 0; o < out_; ++o) {
-      double sum = bias_[o];
-      for (int64_t i = 0; i < in_; ++i) sum += weight_[o * in_ + i] * x.row<double>(r)[i];
-      y.row<double>(r)[o] = accumulate ? y.row<double>(r)[o] + sum : sum;
+    double* out = y.row<double>(r);
+    for (int64_t o = 0; o < rows_; ++o) {
+      sums[o] = bias_[o];
+      for (int64_t i = 0; i < in_; ++i) sums[o] += weight_[o * in_ + i] * x.row<double>(r)[i];
     }
+    if (act_) {
+      const Rows product = {sums.data(), DType::kF64, 1, rows_, rows_};
+      const bool gated = rows_ > out_;
+      MlpActivationRef<double>(
+          {*act_, gated ? product.Columns(0, out_) : Rows{}, product.Columns(gated ? out_ : 0, out_), y.Slice(r, 1)});
+      continue;
+    }
+    for (int64_t o = 0; o < out_; ++o) out[o] = accumulate ? out[o] + sums[o] : sums[o];
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -12,14 +13,16 @@ namespace barista {
 class RefLinear : public Linear {
  public:
   // Stacks the parts along `out`. Errors: INVALID_ARGUMENT without parts or where their `in` differ.
-  static absl::StatusOr<std::unique_ptr<Linear>> Create(LinearParts parts);
+  static absl::StatusOr<std::unique_ptr<Linear>> Create(LinearParts parts, std::optional<Activation> act);
 
-  // y = x W^T + b, or y += where accumulate.  x [R, in], y [R, out], both f64; y is not x.
+  // As LinearCall says.  x [R, in], y [R, out], both f64; y is not x.
   void Multiply(const Rows& x, const Rows& y, bool accumulate) const;
 
  private:
-  std::vector<double> weight_;  // [out, in]
-  std::vector<double> bias_;    // [out], zero where a part has none
+  std::optional<Activation> act_;
+  int64_t rows_ = 0;            // of the weight: out, or twice that with a gate
+  std::vector<double> weight_;  // [rows, in]
+  std::vector<double> bias_;    // [rows], zero where a part has none
 };
 
 }  // namespace barista

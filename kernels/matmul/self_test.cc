@@ -31,7 +31,7 @@ absl::Status Check(DType dtype, CpuIsa isa, ThreadPool& pool) {
   matrix.dtype = dtype;
   matrix.out = kOut;
   matrix.in = kIn;
-  absl::StatusOr<std::unique_ptr<CpuLinear>> weight = CpuLinear::Create({&matrix, 1}, isa, pool);
+  absl::StatusOr<std::unique_ptr<CpuLinear>> weight = CpuLinear::Create({&matrix, 1}, std::nullopt, isa, pool);
   if (!weight.ok()) return weight.status();
   CpuMatmul matmul(pool);
   if (absl::Status status = matmul.Reserve(kIn); !status.ok()) return status;

@@ -26,7 +26,7 @@ absl::Status Model::AllocateWorkspace() {
   const ModelConfig& c = config_;
   const int64_t D = c.hidden_size, HE = c.num_attention_heads * c.head_dim, GE = c.num_key_value_heads * c.head_dim;
   const int64_t rows = options_.rows_max, logits_rows = options_.logits_rows_max;
-  const int64_t mlp = c.block == BlockKind::kGlu ? 3 * D : (c.mlp == MlpKind::kGated ? 2 : 1) * c.intermediate_size;
+  const int64_t mlp = c.block == BlockKind::kGlu ? 3 * D : c.intermediate_size;
   struct Part {
     Rows* view;
     int64_t rows, cols;
@@ -135,13 +135,8 @@ void Model::Block(int64_t layer, Segments segments, int64_t rows, const StatePoo
 
 void Model::Mlp(int64_t layer, const Rows& x, const Rows& out, bool accumulate) {
   const LayerWeights& w = weights_.layers[layer];
-  const int64_t F = config_.intermediate_size;
-  const bool gated = config_.mlp == MlpKind::kGated;
-  const Rows in = mlp_.Slice(0, x.rows);
-  backend_.Multiply({{.weight = w.mlp_in.get(), .x = x, .y = in}});
-  const Rows up = in.Columns(gated ? F : 0, F);
-  const Rows y = in.Columns(0, F);
-  backend_.MlpActivation({.act = config_.hidden_act, .gate = gated ? y : Rows{}, .up = up, .y = y});
+  const Rows y = mlp_.Slice(0, x.rows);
+  backend_.Multiply({{.weight = w.mlp_in.get(), .x = x, .y = y}});
   backend_.Multiply({{.weight = w.mlp_out.get(), .x = y, .y = out, .accumulate = accumulate}});
 }
 

@@ -84,7 +84,7 @@ class Model {
   Rows v_;         // values [G E], where not part of mixed_
   Rows rotated_;   // values turned by -s (VAPOR) [G E]
   Rows y_;         // attention output [H E]
-  Rows mlp_;       // [2 F], [F] or, for GLU, [3 D]
+  Rows mlp_;       // [F] or, for GLU, [3 D]
   Rows out_;       // a sub-layer's output before its post norm (sandwich) [D]
   Rows last_;      // [logits_rows_max, D]
   Rows logits_;    // [logits_rows_max, vocab or num_labels]

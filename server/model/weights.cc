@@ -78,8 +78,9 @@ class Loader {
             .bias_dtype = bias.dtype};
   }
 
-  absl::StatusOr<std::unique_ptr<Linear>> Stack(const std::vector<HostMatrix>& parts) {
-    absl::StatusOr<std::unique_ptr<Linear>> linear = backend_.MakeLinear(parts);
+  absl::StatusOr<std::unique_ptr<Linear>> Stack(const std::vector<HostMatrix>& parts,
+                                                std::optional<Activation> act = std::nullopt) {
+    absl::StatusOr<std::unique_ptr<Linear>> linear = backend_.MakeLinear(parts, act);
     if (linear.ok()) bytes_ += (*linear)->bytes();
     rounded_.clear();
     return linear;
@@ -110,7 +111,7 @@ class Loader {
           .transposed = true,
           .bias = static_cast<const std::byte*>(bias.data) + b * size * SizeOf(bias.dtype),
           .bias_dtype = bias.dtype};
-      absl::StatusOr<std::unique_ptr<Linear>> linear = backend_.MakeLinear({block});
+      absl::StatusOr<std::unique_ptr<Linear>> linear = backend_.MakeLinear({block}, std::nullopt);
       if (!linear.ok()) return linear.status();
       bytes_ += (*linear)->bytes();
       result.push_back(*std::move(linear));
@@ -186,7 +187,7 @@ absl::Status LoadMlp(const ModelConfig& c, const std::string& prefix, Loader& lo
   std::vector<HostMatrix> in;
   if (c.mlp == MlpKind::kGated) in.push_back(loader.Matrix(prefix + "mlp.gate_proj", F, D));
   in.push_back(loader.Matrix(prefix + "mlp.up_proj", F, D));
-  BARISTA_ASSIGN(layer.mlp_in, loader.Stack(in));
+  BARISTA_ASSIGN(layer.mlp_in, loader.Stack(in, c.hidden_act));
   BARISTA_ASSIGN(layer.mlp_out, loader.Stack({loader.Matrix(prefix + "mlp.down_proj", D, F)}));
   return absl::OkStatus();
 }

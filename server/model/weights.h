@@ -34,7 +34,7 @@ struct LayerWeights {
   std::unique_ptr<Linear> from_mixed;
   std::unique_ptr<Linear> values;
   std::unique_ptr<Linear> output;
-  std::unique_ptr<Linear> mlp_in;   // [gate | up] or [up]; GLU blocks: [value | gate]
+  std::unique_ptr<Linear> mlp_in;   // up with the activation, gated or not; GLU blocks: [value | gate]
   std::unique_ptr<Linear> mlp_out;  // down; null in GLU blocks
 };
 

@@ -18,7 +18,9 @@ class ForwardingBackend : public Backend {
   DType activation_dtype() const override { return inner_.activation_dtype(); }
   DType ring_dtype(DType weights) const override { return inner_.ring_dtype(weights); }
 
-  absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(LinearParts parts) override { return inner_.MakeLinear(parts); }
+  absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(LinearParts parts, std::optional<Activation> act) override {
+    return inner_.MakeLinear(parts, act);
+  }
   absl::StatusOr<Buffer> Allocate(size_t bytes, absl::string_view what) override {
     return inner_.Allocate(bytes, what);
   }
@@ -33,7 +35,6 @@ class ForwardingBackend : public Backend {
   void Latte(const LatteArgs& args) override { inner_.Latte(args); }
   void BidirectionalLatte(const BidirectionalLatteArgs& args) override { inner_.BidirectionalLatte(args); }
   void WindowAttention(const WindowAttentionArgs& args) override { inner_.WindowAttention(args); }
-  void MlpActivation(const MlpActivationArgs& args) override { inner_.MlpActivation(args); }
   void Gelu(const GeluArgs& args) override { inner_.Gelu(args); }
   void Glu(const GluArgs& args) override { inner_.Glu(args); }
   void Add(const AddArgs& args) override { inner_.Add(args); }

@@ -160,7 +160,7 @@ class Ours {
       : matmul_(pool), x_(*AllocateHost(s.rows * s.in * 4, "x")), y_(*AllocateHost(s.rows * s.out * 4, "y")) {
     HostMatrix m;
     m.data = weight, m.dtype = dtype, m.out = s.out, m.in = s.in;
-    for (int64_t i = 0; i < copies; ++i) weights_.push_back(*CpuLinear::Create({&m, 1}, isa, pool));
+    for (int64_t i = 0; i < copies; ++i) weights_.push_back(*CpuLinear::Create({&m, 1}, std::nullopt, isa, pool));
     if (!matmul_.Reserve(s.in).ok()) std::abort();
     std::fill_n(reinterpret_cast<float*>(x_.data()), s.rows * s.in, 0.5f);
     call_.x = {x_.data(), DType::kF32, s.rows, s.in, s.in};

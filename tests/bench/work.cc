@@ -11,6 +11,7 @@ double FlopsARow(const Linear* linear) {
 double FlopsAToken(const Model& model) {
   double flops = 0;
   for (const LayerWeights& w : model.weights().layers) {
+    if (model.config().mlp == MlpKind::kGated) flops += FlopsARow(w.mlp_in.get());  // two products: gate and up
     for (const auto* linear : {&w.from_mixed, &w.values, &w.output, &w.mlp_in, &w.mlp_out}) {
       flops += FlopsARow(linear->get());
     }

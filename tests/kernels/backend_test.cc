@@ -56,7 +56,6 @@ class CutTest : public testing::TestWithParam<int64_t> {
 
 TEST_P(CutTest, ElementWiseOperations) {
   ExpectEqual(20011, [](Backend& b, Rows x, Rows y) { b.Gelu({x, y}); });
-  ExpectEqual(20011, [](Backend& b, Rows x, Rows y) { b.MlpActivation({Activation::kSilu, x, x, y}); });
   ExpectEqual(20011, [](Backend& b, Rows x, Rows y) {
     b.Gelu({x, y});
     b.Glu({x, x, y});

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <string>
@@ -88,8 +89,8 @@ class MatmulTest : public testing::TestWithParam<std::tuple<CpuIsa, DType>> {
   static CpuIsa isa() { return std::get<0>(GetParam()); }
   static DType dtype() { return std::get<1>(GetParam()); }
 
-  std::unique_ptr<CpuLinear> Make(const std::vector<HostMatrix>& hosts) {
-    absl::StatusOr<std::unique_ptr<CpuLinear>> linear = CpuLinear::Create(hosts, isa(), pool_);
+  std::unique_ptr<CpuLinear> Make(const std::vector<HostMatrix>& hosts, std::optional<Activation> act = std::nullopt) {
+    absl::StatusOr<std::unique_ptr<CpuLinear>> linear = CpuLinear::Create(hosts, act, isa(), pool_);
     EXPECT_TRUE(linear.ok()) << linear.status();
     EXPECT_TRUE(matmul_.Reserve((*linear)->in()).ok());
     return *std::move(linear);
@@ -116,6 +117,32 @@ TEST_P(MatmulTest, EqualsTheSumInDouble) {
       Matrix<float> x(rows, in, values), y(rows, out);
       Multiply(*Make(HostsOf(parts)), x.view(), y.view());
       EXPECT_TRUE(test::Close(y.values(), Expected(parts, values, rows, {}), kFloatSums));
+    }
+  }
+}
+
+// The activation after the product: y = act(x W^T + b), and with a gate y = act(x Wg^T + bg) * (x Wu^T + bu).
+TEST_P(MatmulTest, ActivationsFollowTheProduct) {
+  for (const auto& [in, out, rows] : std::vector<std::array<int64_t, 3>>{
+           {1, 1, 1}, {17, 15, 3}, {63, 65, 33}, {96, 160, 17}, {768, 264, 1}, {40, 2600, 70}, {2600, 40, 70}}) {
+    for (const Activation act : {Activation::kSilu, Activation::kGelu}) {
+      SCOPED_TRACE(testing::Message() << rows << " rows, " << in << " x " << out);
+      std::vector<Weight> parts;
+      for (int i = 0; i < 2; ++i) parts.emplace_back(random_, out, in, dtype(), false, true);
+      const std::vector<float> values = random_.Normal(rows * in);
+      Matrix<float> x(rows, in, values), gated(rows, out), plain(rows, out), alone(rows, out);
+      const std::unique_ptr<CpuLinear> linear = Make(HostsOf(parts), act);
+      Multiply(*linear, x.view(), gated.view());
+      Multiply(*Make({parts[0].host}, act), x.view(), plain.view());
+      std::vector<double> sums = Expected(parts, values, rows, {});
+      Rows all = {sums.data(), DType::kF64, rows, 2 * out, 2 * out};
+      Matrix<double> truth(rows, out);
+      MlpActivationRef<double>({act, all.Columns(0, out), all.Columns(out, out), truth.view()});
+      EXPECT_TRUE(test::Close(gated.values(), truth.values(), {4e-5, 4e-5}));
+      MlpActivationRef<double>({act, {}, all.Columns(0, out), truth.view()});
+      EXPECT_TRUE(test::Close(plain.values(), truth.values(), kFloatSums));
+      for (int64_t r = 0; r < rows; ++r) Multiply(*linear, x.view().Slice(r, 1), alone.view().Slice(r, 1));
+      EXPECT_EQ(alone.values(), gated.values());
     }
   }
 }
@@ -274,11 +301,12 @@ TEST(LinearTest, ImpossiblePartsAreRefusedByName) {
   a.data = data, a.out = 2, a.in = 3;
   HostMatrix b = a;
   b.in = 2;
-  const auto error = [&](std::vector<HostMatrix> parts) {
-    return std::string(CpuLinear::Create(parts, CpuIsa::kPortable, pool).status().message());
+  const auto error = [&](std::vector<HostMatrix> parts, std::optional<Activation> act = std::nullopt) {
+    return std::string(CpuLinear::Create(parts, act, CpuIsa::kPortable, pool).status().message());
   };
   EXPECT_THAT(error({}), testing::HasSubstr("at least one"));
   EXPECT_THAT(error({a, b}), testing::HasSubstr("weight part 1 is [2, 2]"));
+  EXPECT_THAT(error({a, a, a}, Activation::kSilu), testing::HasSubstr("a gate and an up matrix"));
   a.dtype = DType::kF64;
   EXPECT_THAT(error({a}), testing::HasSubstr("f64"));
 }
