@@ -25,10 +25,11 @@ int RunCall(
 // Declares --request_id, which every request of InferenceService has. `request` outlives `flags`.
 template <typename Request>
 void AddRequestIdFlag(FlagSet& flags, Request& request) {
-  flags.Value("request_id", "NAME", "A name for this call in the server's log.", [&request](absl::string_view name) {
-    request.set_request_id(std::string(name));
-    return absl::OkStatus();
-  });
+  flags.Value("request_id", "NAME", "A name of your own for this call; generate --json shows it again.",
+              [&request](absl::string_view name) {
+                request.set_request_id(std::string(name));
+                return absl::OkStatus();
+              });
 }
 
 }  // namespace barista::cli

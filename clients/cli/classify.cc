@@ -61,7 +61,7 @@ class Classify final : public Command {
     } else {
       PrintClasses(response, io);
     }
-    return io.out ? kOk : kFailed;
+    return kOk;
   }
 
  private:

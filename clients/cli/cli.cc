@@ -39,9 +39,9 @@ const Entry* FindCommand(absl::string_view name) {
 constexpr absl::string_view kExitCodes =
     "Exit codes:\n"
     "  0    done\n"
-    "  1    failed, for a reason not below (a fault of the server, a file that cannot be read)\n"
+    "  1    failed, for a reason not below (a fault of the server, a file that cannot be read or written)\n"
     "  2    wrong command line; nothing was sent\n"
-    "  3    the server refused the request (INVALID_ARGUMENT, FAILED_PRECONDITION, OUT_OF_RANGE)\n"
+    "  3    the server refused the request (INVALID_ARGUMENT, FAILED_PRECONDITION, OUT_OF_RANGE; too long)\n"
     "  4    no server there, or it is shutting down (UNAVAILABLE)\n"
     "  5    the server is full (RESOURCE_EXHAUSTED)\n"
     "  6    the deadline passed (DEADLINE_EXCEEDED)\n"
@@ -107,7 +107,9 @@ int RunCommand(const Entry& entry, std::span<const std::string> args, Options op
   if (!arguments.ok()) {
     return UsageError(absl::StrCat(arguments.status().message(), " (see: barista help ", entry.name, ")"), options, io);
   }
-  return command->Run(*arguments, options, io);
+  const int exit_code = command->Run(*arguments, options, io);
+  if (io.out.flush()) return exit_code;
+  return ReportInputError(absl::UnavailableError("cannot write to standard output"), options, io);
 }
 
 }  // namespace

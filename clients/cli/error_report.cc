@@ -55,7 +55,7 @@ std::string CodeName(grpc::StatusCode code) {
 void ReportUsageError(absl::string_view message, bool json, Io& io) { ReportSimple("USAGE", message, json, io); }
 
 int ReportInputError(const absl::Status& status, const Options& options, Io& io) {
-  const bool is_usage = !absl::IsNotFound(status);
+  const bool is_usage = absl::IsInvalidArgument(status);
   ReportSimple(is_usage ? "USAGE" : "CLIENT", status.message(), options.json, io);
   return is_usage ? kUsage : kFailed;
 }
@@ -63,16 +63,20 @@ int ReportInputError(const absl::Status& status, const Options& options, Io& io)
 int ReportCallError(const grpc::Status& status, const Options& options, Io& io) {
   const nlohmann::ordered_json details = Details(status);
   const std::string code = CodeName(status.error_code());
+  // Without details the answer is gRPC's own, and the one thing that gRPC finds exhausted is the size of a message.
+  const bool too_long = status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED && details.empty();
+  const int exit_code = too_long ? kRefused : ExitCodeOf(status.error_code());
   if (options.json) {
     nlohmann::ordered_json error = {{"code", code}, {"message", status.error_message()}};
     error.update(details);
     io.err << Dump({{"error", error}}) << "\n";
-    return ExitCodeOf(status.error_code());
+    return exit_code;
   }
   io.err << "barista: " << code << ": " << status.error_message() << "\n";
   if (details.contains("reason")) io.err << "  reason: " << details["reason"].get<std::string>() << "\n";
   if (details.contains("field_violations")) {
     for (const auto& violation : details["field_violations"]) {
+      if (violation["description"] == status.error_message()) continue;  // told already, with the field's name
       io.err << "  field " << violation["field"].get<std::string>() << ": "
              << violation["description"].get<std::string>() << "\n";
     }
@@ -80,11 +84,12 @@ int ReportCallError(const grpc::Status& status, const Options& options, Io& io) 
   if (details.contains("retry_delay_seconds")) {
     io.err << "  try again after " << details["retry_delay_seconds"].get<double>() << " s\n";
   }
-  // Without details the answer is gRPC's own: nobody who speaks this protocol was there.
+  if (too_long) io.err << "  the input is too long for one message; barista describe shows message_bytes_max\n";
+  // Without details: nobody who speaks this protocol was there.
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE && details.empty()) {
     io.err << "  is barista-server running at " << options.server << "? (--server=HOST:PORT or BARISTA_SERVER)\n";
   }
-  return ExitCodeOf(status.error_code());
+  return exit_code;
 }
 
 }  // namespace barista::cli

@@ -14,8 +14,8 @@ namespace barista::cli {
 // A mistake on the command line; `code` in JSON is "USAGE".
 void ReportUsageError(absl::string_view message, bool json, Io& io);
 
-// Input that could not be had: a usage error, or (NotFound) a file that cannot be read, then `code` in JSON is
-// "CLIENT". Returns the ExitCode that stands for it.
+// Input that could not be had, or output that could not be put: a usage error (InvalidArgument), or something around
+// us, such as a file that cannot be read; then `code` in JSON is "CLIENT". Returns the ExitCode that stands for it.
 int ReportInputError(const absl::Status& status, const Options& options, Io& io);
 
 // A failed call, with the google.rpc details that came with it. Returns the ExitCode that stands for it.

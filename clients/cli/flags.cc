@@ -115,6 +115,14 @@ absl::Status FlagSet::Set(absl::string_view name, absl::string_view value) {
   return absl::InvalidArgumentError(absl::StrCat("--", flag->name, ": ", set.message()));
 }
 
+std::vector<std::string> FlagSet::Names() const {
+  std::vector<std::string> names;
+  for (const Flag& flag : flags_) {
+    if (!flag.is_section) names.push_back(flag.name);
+  }
+  return names;
+}
+
 std::string FlagSet::Help() const {
   std::string help;
   for (const Flag& flag : flags_) {
@@ -137,11 +145,7 @@ const FlagSet::Flag* FlagSet::Find(absl::string_view name) const {
 }
 
 absl::Status FlagSet::UnknownFlag(absl::string_view name) const {
-  std::vector<std::string> names;
-  for (const Flag& flag : flags_) {
-    if (!flag.is_section) names.push_back(flag.name);
-  }
-  const std::string nearest = Nearest(name, names);
+  const std::string nearest = Nearest(name, Names());
   return absl::NotFoundError(
       absl::StrCat("unknown flag --", name, nearest.empty() ? "" : absl::StrCat("; did you mean --", nearest, "?")));
 }

@@ -59,6 +59,9 @@ class FlagSet {
   // Sets one flag by name. InvalidArgument names the flag, the value and the rule; NotFound the nearest flag.
   absl::Status Set(absl::string_view name, absl::string_view value);
 
+  // Of every flag, in the order declared.
+  std::vector<std::string> Names() const;
+
   // One line a flag, in the order declared.
   std::string Help() const;
 

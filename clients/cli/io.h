@@ -13,6 +13,7 @@ struct Io {
   std::ostream& out;  // results, and nothing else
   std::ostream& err;  // errors, progress, statistics
   bool in_is_terminal = false;
+  bool out_is_terminal = false;
   bool err_is_terminal = false;
   std::string server;  // where --server is not given: BARISTA_SERVER, else 127.0.0.1:8470
 };

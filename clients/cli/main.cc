@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
       .out = std::cout,
       .err = std::cerr,
       .in_is_terminal = isatty(STDIN_FILENO) == 1,
+      .out_is_terminal = isatty(STDOUT_FILENO) == 1,
       .err_is_terminal = isatty(STDERR_FILENO) == 1,
       .server = server != nullptr && *server != '\0' ? server : "127.0.0.1:8470",
   };

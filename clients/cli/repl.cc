@@ -1,11 +1,14 @@
 // The REPL: type the beginning of a text, read its continuation. For completion models: lines are prompts, not turns
 // of a chat; /more goes on where the last text ended.
+#include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
@@ -13,24 +16,35 @@
 #include "clients/cli/command.h"
 #include "clients/cli/error_report.h"
 #include "clients/cli/exit_code.h"
-#include "clients/cli/interrupt.h"
+#include "clients/cli/line_reader.h"
 #include "clients/cli/sampling_flags.h"
 #include "clients/cli/stream_printer.h"
 
 namespace barista::cli {
 namespace {
 
+struct SlashCommand {
+  absl::string_view name;
+  absl::string_view arguments;
+  absl::string_view help;
+};
+
+constexpr SlashCommand kCommands[] = {
+    {"/more", "", "go on where the last text ended"},
+    {"/set", "NAME VALUE", "set a parameter, such as: /set temperature 0.8 (\\n in a value is a line break)"},
+    {"/params", "", "show the parameters that are set"},
+    {"/reset", "", "forget them: the server's defaults again"},
+    {"/flags", "", "list every parameter"},
+    {"/tokens", "TEXT", "show the token ids of a text"},
+    {"/model", "", "describe the model"},
+    {"/help", "", "show this"},
+    {"/quit", "", "leave, as Ctrl-D does"},
+};
+
 constexpr absl::string_view kHelp =
     "Type the beginning of a text and press Enter; the model continues it. A line that ends in \\ goes on in the\n"
-    "next one. Ctrl-C stops a running continuation, Ctrl-D leaves.\n"
-    "  /more               go on where the last text ended\n"
-    "  /set NAME VALUE     set a parameter, such as: /set temperature 0.8 (\\n in a value is a line break)\n"
-    "  /params             show the parameters that are set\n"
-    "  /reset              forget them: the server's defaults again\n"
-    "  /flags              list every parameter\n"
-    "  /tokens TEXT        show the token ids of a text\n"
-    "  /model              describe the model\n"
-    "  /help, /quit\n";
+    "next one. Ctrl-C stops a running continuation or discards what is being typed, Ctrl-D leaves. On a terminal, Up\n"
+    "and Ctrl-R find earlier lines, and Tab completes what starts with a /.\n";
 
 class Repl final : public Command {
  public:
@@ -48,39 +62,61 @@ class Repl final : public Command {
     }
     AddFlags(parameters_);
     if (io.in_is_terminal) io.out << "barista at " << options.server << "; /help for help, Ctrl-D to leave\n";
-    std::string line;
-    while (ReadLine(line, io)) {
-      if (line == "/quit" || line == "/exit") break;
-      if (absl::StartsWith(line, "/")) {
-        RunLine(line, options, io);
-      } else if (!line.empty()) {
-        Continue(line, options, io);
+    const std::unique_ptr<LineReader> reader =
+        MakeLineReader(io, [this](const std::string& typed) { return Completions(typed); });
+    std::string text;
+    while (ReadText(*reader, text)) {
+      if (text.empty()) continue;
+      reader->Remember(text);
+      if (text == "/quit" || text == "/exit") break;
+      if (absl::StartsWith(text, "/")) {
+        RunLine(text, options, io);
+      } else {
+        Continue(text, options, io);
       }
     }
-    if (io.in_is_terminal) io.out << std::endl;
     return kOk;
   }
 
  private:
-  // The next line, with the lines that a final backslash joins to it. False at the end of the input. Ctrl-C discards
-  // what was typed.
-  static bool ReadLine(std::string& line, Io& io) {
-    const auto prompt = [&io](absl::string_view text) {
-      if (io.in_is_terminal) io.out << text << std::flush;
-    };
-    const InterruptScope scope([&prompt] { prompt("\n> "); });
-    prompt("> ");
-    line.clear();
-    std::string part;
-    while (std::getline(io.in, part)) {
-      if (!absl::EndsWith(part, "\\")) {
-        line += part;
-        return true;
+  // The next line, with the lines that a final backslash joins to it. False at the end of the input.
+  static bool ReadText(LineReader& reader, std::string& text) {
+    text.clear();
+    std::string line;
+    while (true) {
+      switch (reader.Read(text.empty() ? "> " : ". ", line)) {
+        case LineReader::Outcome::kEnd:
+          return !text.empty();
+        case LineReader::Outcome::kDiscarded:
+          text.clear();
+          break;
+        case LineReader::Outcome::kLine:
+          absl::StrAppend(&text, absl::StripSuffix(line, "\\"));
+          if (!absl::EndsWith(line, "\\")) return true;
+          text += "\n";
       }
-      absl::StrAppend(&line, absl::StripSuffix(part, "\\"), "\n");
-      prompt(". ");
     }
-    return !line.empty();
+  }
+
+  // Slash-commands, and names of parameters after /set.
+  std::vector<std::string> Completions(const std::string& typed) const {
+    std::vector<std::string> found;
+    const auto add = [&](std::string candidate) {
+      if (absl::StartsWith(candidate, typed)) found.push_back(std::move(candidate));
+    };
+    if (absl::StartsWith(typed, "/set ")) {
+      for (const std::string& name : parameters_.Names()) add(absl::StrCat("/set ", name, " "));
+    } else if (absl::StartsWith(typed, "/")) {
+      for (const auto& [name, arguments, help] : kCommands) add(absl::StrCat(name, arguments.empty() ? "" : " "));
+    }
+    return found;
+  }
+
+  static void Help(Io& io) {
+    io.out << kHelp;
+    for (const SlashCommand& command : kCommands) {
+      io.out << absl::StrFormat("  %-20s%s\n", absl::StrCat(command.name, " ", command.arguments), command.help);
+    }
   }
 
   void Continue(const std::string& text, const Options& options, Io& io) {
@@ -94,7 +130,7 @@ class Repl final : public Command {
     const std::pair<absl::string_view, absl::string_view> words = absl::StrSplit(line, absl::MaxSplits(' ', 1));
     const auto& [command, rest] = words;
     if (command == "/help") {
-      io.out << kHelp;
+      Help(io);
     } else if (command == "/more") {
       if (last_text_.empty()) io.err << "nothing to continue yet\n";
       if (!last_text_.empty()) Continue(last_text_, options, io);

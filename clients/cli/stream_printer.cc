@@ -76,16 +76,17 @@ int RunGenerate(const v1::GenerateRequest& request, const Options& options, Io& 
       if (!options.json) printer.Print(response);
       if (!io.out) context.TryCancel();  // nobody reads what we print
     }
-    return reader->Finish();
+    const grpc::Status status = reader->Finish();
+    return io.out ? status : grpc::Status::OK;  // not the call has failed then
   };
   const int exit_code = RunCall(options, io, call, [&] { printer.Abort(); });
-  if (exit_code != kOk) return exit_code;
+  if (exit_code != kOk || !io.out) return exit_code;
   if (options.json) {
     io.out << Dump(GenerationJson(generation)) << std::endl;
   } else {
     printer.Finish(generation);
   }
-  return io.out ? kOk : kFailed;
+  return kOk;
 }
 
 }  // namespace barista::cli

@@ -41,7 +41,7 @@ class Tokenize final : public Command {
     } else {
       io.out << absl::StrJoin(response.token_ids(), ",") << std::endl;  // the form that --tokens takes
     }
-    return io.out ? kOk : kFailed;
+    return kOk;
   }
 
  private:
@@ -78,7 +78,7 @@ class Detokenize final : public Command {
     } else {
       io.out << response.text() << std::endl;
     }
-    return io.out ? kOk : kFailed;
+    return kOk;
   }
 
  private:

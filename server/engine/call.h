@@ -25,9 +25,19 @@ class Call {
 
   const Request& request() const { return request_; }
 
-  // Any thread. The engine frees the call's slots within one step and sends Finished(Cancelled).
-  void Cancel() { cancelled_.store(true, std::memory_order_release); }
-  bool cancelled() const { return cancelled_.load(std::memory_order_acquire); }
+  enum class Cancelled {
+    kNo,
+    kByCaller,
+    kByDeadline,  // the caller left because its time was over
+  };
+
+  // Any thread. The engine frees the call's slots within one step and sends Finished(Cancelled), or
+  // Finished(DeadlineExceeded) for kByDeadline. The first `why` holds.
+  void Cancel(Cancelled why = Cancelled::kByCaller) {
+    Cancelled none = Cancelled::kNo;
+    cancelled_.compare_exchange_strong(none, why, std::memory_order_acq_rel);
+  }
+  Cancelled cancelled() const { return cancelled_.load(std::memory_order_acquire); }
 
   // Reader. The oldest event, or nothing. `resumed` becomes true where the outbox was full and now has room: the reader
   // then wakes the engine (Engine::Wake).
@@ -42,7 +52,7 @@ class Call {
   const Request request_;
   const size_t outbox_events_max_;
   const std::function<void()> on_events_;
-  std::atomic<bool> cancelled_ = false;
+  std::atomic<Cancelled> cancelled_ = Cancelled::kNo;
   mutable absl::Mutex mutex_;
   std::deque<Event> outbox_ ABSL_GUARDED_BY(mutex_);
   mutable bool reported_full_ ABSL_GUARDED_BY(mutex_) = false;

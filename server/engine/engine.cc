@@ -127,8 +127,13 @@ void Engine::TakeSubmitted() {
 void Engine::Reap() {
   const TimePoint now = clock_.Now();
   const auto reason_to_end = [now](const ActiveCall& active) -> absl::Status {
-    if (active.call->cancelled()) return MakeError({.reason = ErrorReason::kCancelled}, "cancelled by the caller");
-    if (now >= active.request().deadline) return MakeError({.reason = ErrorReason::kDeadline}, "the deadline passed");
+    const Call::Cancelled cancelled = active.call->cancelled();
+    if (cancelled == Call::Cancelled::kByCaller) {
+      return MakeError({.reason = ErrorReason::kCancelled}, "cancelled by the caller");
+    }
+    if (cancelled == Call::Cancelled::kByDeadline || now >= active.request().deadline) {
+      return MakeError({.reason = ErrorReason::kDeadline}, "the deadline passed");
+    }
     return absl::OkStatus();
   };
   for (auto it = waiting_.begin(); it != waiting_.end();) {

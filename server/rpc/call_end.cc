@@ -13,6 +13,12 @@ TimePoint DeadlineOf(const grpc::CallbackServerContext& context, const Serving& 
   return std::chrono::steady_clock::now() + std::chrono::duration_cast<TimePoint::duration>(Seconds(seconds));
 }
 
+TimePoint GivesUpAt(const grpc::CallbackServerContext& context) {
+  const Seconds left = context.deadline() - std::chrono::system_clock::now();
+  return std::chrono::steady_clock::now() +
+         std::chrono::duration_cast<TimePoint::duration>(0.99 * left - Seconds(0.005));
+}
+
 void RecordEnd(const absl::Status& status, Metrics& metrics) {
   metrics.requests(StatusLabel(status)).Increment();
   if (!status.ok()) metrics.errors(absl::AsciiStrToLower(Name(DetailOf(status).reason))).Increment();

@@ -15,7 +15,7 @@ absl::Status EventPump::Submit(Request request, std::function<void()> on_events)
   });
   if (!call.ok()) return call.status();
   call_ = *std::move(call);
-  if (cancelled_) call_->Cancel();
+  if (cancelled_ != Call::Cancelled::kNo) call_->Cancel(cancelled_);
   return absl::OkStatus();
 }
 
@@ -33,9 +33,12 @@ Call& EventPump::call() const {
 
 void EventPump::Cancel() {
   absl::MutexLock lock(&mutex_);
-  cancelled_ = true;
+  if (cancelled_ == Call::Cancelled::kNo) {
+    const bool late = std::chrono::steady_clock::now() >= gives_up_at_;
+    cancelled_ = late ? Call::Cancelled::kByDeadline : Call::Cancelled::kByCaller;
+  }
   if (call_ == nullptr) return;
-  call_->Cancel();
+  call_->Cancel(cancelled_);
   engine_.Wake();
 }
 

@@ -14,7 +14,9 @@ namespace barista {
 
 class EventPump {
  public:
-  explicit EventPump(Engine& engine) : engine_(engine), link_(std::make_shared<Link>()) {}
+  // `gives_up_at`: a Cancel from then on counts as a deadline that passed (call_end.h).
+  EventPump(Engine& engine, TimePoint gives_up_at)
+      : engine_(engine), gives_up_at_(gives_up_at), link_(std::make_shared<Link>()) {}
 
   // `on_events` runs on the engine's thread when events wait; it must not block. Errors: those of Engine::Submit.
   absl::Status Submit(Request request, std::function<void()> on_events);
@@ -35,9 +37,10 @@ class EventPump {
   Call& call() const;
 
   Engine& engine_;
+  const TimePoint gives_up_at_;
   std::shared_ptr<Link> link_;
   mutable absl::Mutex mutex_;
-  bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
+  Call::Cancelled cancelled_ ABSL_GUARDED_BY(mutex_) = Call::Cancelled::kNo;
   std::shared_ptr<Call> call_ ABSL_GUARDED_BY(mutex_);
 };
 

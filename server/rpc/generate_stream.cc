@@ -16,7 +16,7 @@ constexpr int kChunkTokensMax = 64;    // tokens a slow reader finds joined in o
 
 GenerateStream::GenerateStream(grpc::CallbackServerContext* context, const v1::GenerateRequest* message,
                                const Serving& serving)
-    : serving_(serving), message_in_(*message), pump_(serving.engine) {
+    : serving_(serving), message_in_(*message), pump_(serving.engine, GivesUpAt(*context)) {
   absl::StatusOr<Request> request = ParseGenerate(*message, serving, DeadlineOf(*context, serving));
   absl::Status status = request.status();
   if (status.ok()) {

@@ -5,8 +5,6 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 
-#include <exception>
-
 #include "absl/strings/str_cat.h"
 #include "server/observe/log.h"
 
@@ -16,14 +14,6 @@ namespace {
 // HOST:PORT with the port replaced by the one that was bound.
 std::string WithPort(const std::string& address, int port) {
   return absl::StrCat(address.substr(0, address.rfind(':')), ":", port);
-}
-
-absl::StatusOr<std::unique_ptr<prometheus::Exposer>> StartMetrics(const std::string& address) {
-  try {  // civetweb reports a taken port by an exception
-    return std::make_unique<prometheus::Exposer>(address, 2);
-  } catch (const std::exception& e) {
-    return absl::UnavailableError(absl::StrCat("metrics_listen: cannot listen on ", address, ": ", e.what()));
-  }
 }
 
 // gRPC's own lines, of errors only, go where ours go.
@@ -50,11 +40,10 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const Serving& servi
   grpc::channelz::experimental::InitChannelzService();
   std::unique_ptr<RpcServer> self(new RpcServer(serving));
   if (!metrics_listen.empty()) {
-    absl::StatusOr<std::unique_ptr<prometheus::Exposer>> exposer = StartMetrics(metrics_listen);
-    if (!exposer.ok()) return exposer.status();
-    self->exposer_ = *std::move(exposer);
-    self->exposer_->RegisterCollectable(serving.metrics.registry());
-    self->metrics_address_ = WithPort(metrics_listen, self->exposer_->GetListeningPorts().front());
+    absl::StatusOr<std::unique_ptr<MetricsListener>> metrics = MetricsListener::Start(metrics_listen, serving.metrics);
+    if (!metrics.ok()) return metrics.status();
+    self->metrics_ = *std::move(metrics);
+    self->metrics_address_ = WithPort(metrics_listen, self->metrics_->port());
   }
   grpc::ServerBuilder builder;
   Configure(builder, serving.limits);

@@ -3,13 +3,13 @@
 #pragma once
 
 #include <grpcpp/grpcpp.h>
-#include <prometheus/exposer.h>
 
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "server/rpc/inference_service.h"
+#include "server/rpc/metrics_listener.h"
 #include "server/rpc/model_service.h"
 #include "server/rpc/serving.h"
 #include "server/rpc/tokenizer_service.h"
@@ -38,7 +38,7 @@ class RpcServer {
   InferenceService inference_;
   TokenizerService tokenizer_;
   ModelService model_;
-  std::unique_ptr<prometheus::Exposer> exposer_;
+  std::unique_ptr<MetricsListener> metrics_;
   std::unique_ptr<grpc::Server> server_;
   std::string address_, metrics_address_;
 };

@@ -4,9 +4,9 @@
 
 namespace barista {
 
-UnaryCall::UnaryCall(absl::StatusOr<Request> request, const Serving& serving,
-                     std::function<void(const Request&, Event)> on_event)
-    : serving_(serving), on_event_(std::move(on_event)), pump_(serving.engine) {
+UnaryCall::UnaryCall(const grpc::CallbackServerContext& context, absl::StatusOr<Request> request,
+                     const Serving& serving, std::function<void(const Request&, Event)> on_event)
+    : serving_(serving), on_event_(std::move(on_event)), pump_(serving.engine, GivesUpAt(context)) {
   absl::Status status = request.status();
   if (status.ok()) status = pump_.Submit(*std::move(request), [this] { Pump(); });
   if (!status.ok()) End(status);

@@ -13,7 +13,7 @@ namespace barista {
 class UnaryCall final : public grpc::ServerUnaryReactor {
  public:
   // `request`: what parsing gave. `on_event` runs on the engine's thread, one call at a time.
-  UnaryCall(absl::StatusOr<Request> request, const Serving& serving,
+  UnaryCall(const grpc::CallbackServerContext& context, absl::StatusOr<Request> request, const Serving& serving,
             std::function<void(const Request& request, Event event)> on_event);
 
  private:

@@ -44,7 +44,7 @@ TEST(CallTest, ExitCodeTellsTheKindOfFailure) {
       {grpc::StatusCode::RESOURCE_EXHAUSTED, 5}, {grpc::StatusCode::DEADLINE_EXCEEDED, 6},
   };
   for (const auto& [code, exit_code] : expected) {
-    server.status = grpc::Status(code, "because");
+    server.status = WithDetails(code, "because");
     for (const char* command : {"generate", "score", "classify", "tokenize"}) {
       EXPECT_EQ(RunBarista(server, {command, "text"}).code, exit_code) << command << " " << code;
     }
@@ -63,6 +63,23 @@ TEST(CallTest, ErrorTextShowsReasonFieldsAndRetryDelay) {
             "  reason: INVALID_FIELD\n"
             "  field sampling.top_p: 2 is not above 0 and at most 1\n"
             "  try again after 1.5 s\n");
+}
+
+TEST(CallTest, FieldThatTheMessageHasNamedIsNotToldTwice) {
+  FakeServer server;
+  server.status = WithDetails(grpc::StatusCode::INVALID_ARGUMENT, "2 is not above 0 and at most 1");
+  EXPECT_EQ(RunBarista(server, {"score", "text"}).err,
+            "barista: INVALID_ARGUMENT: 2 is not above 0 and at most 1\n"
+            "  reason: INVALID_FIELD\n"
+            "  try again after 1.5 s\n");
+}
+
+TEST(CallTest, MessageThatIsTooLongIsARefusalAndNotAFullServer) {
+  FakeServer server;
+  server.status = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "larger than max");
+  const Result result = RunBarista(server, {"score", "text"});
+  EXPECT_EQ(result.code, 3);
+  EXPECT_THAT(result.err, HasSubstr("message_bytes_max"));
 }
 
 TEST(CallTest, ErrorJsonIsOneObjectOnStderr) {

@@ -139,7 +139,12 @@ inline Result RunBarista(
   ObservedBuffer out_buffer(std::move(on_flush));
   std::ostream out(&out_buffer);
   std::ostringstream err;
-  Io io{in, out, err, terminal.in, terminal.err, server.address()};
+  Io io{.in = in,
+        .out = out,
+        .err = err,
+        .in_is_terminal = terminal.in,
+        .err_is_terminal = terminal.err,
+        .server = server.address()};
   const int code = RunCli(args, io);
   return {code, out_buffer.str(), err.str()};
 }

@@ -29,10 +29,7 @@ def until(condition, seconds=30, what="the condition"):
 
 
 class Server:
-    """Running when made. Leaving the `with` block stops it with SIGTERM, which must end it with exit code 0.
-
-    metrics="": none, for tests that start many servers: the metrics' own HTTP server takes 2 s to stop.
-    """
+    """Running when made. Leaving the `with` block stops it with SIGTERM, which must end it with exit code 0."""
 
     def __init__(self, model, *flags, listen="127.0.0.1:0", metrics="127.0.0.1:0", seconds=60):
         self._log = tempfile.TemporaryFile("w+")
@@ -85,9 +82,16 @@ class Server:
         return {key: float(value) for key, value in (s.rsplit(" ", 1) for s in lines if s and s[0] != "#")}
 
     def settled(self, seconds=30):
-        """The metrics once nothing waits, runs or holds a slot."""
+        """The metrics once nothing waits, runs or holds a slot, and nothing is counted any more: a call's outcome is
+        counted when its caller has been told, which is after its slot is free."""
+        last = {}
+
         def at_rest():
-            m = self.metrics()
+            nonlocal last
+            m = {key: value for key, value in self.metrics().items() if key.startswith("barista_")}
+            before, last = last, m
+            if m != before:
+                return None
             busy = (m["barista_num_requests_running"], m["barista_num_requests_waiting"],
                     m['barista_sessions{tier="device"}'])
             return m if busy == (0, 0, 0) else None

@@ -4,6 +4,7 @@ import random
 import subprocess
 
 import grpc
+import pytest
 
 from client import Client, failed, greedy, request
 from conftest import GOLDEN
@@ -70,6 +71,23 @@ def test_whoever_leaves_frees_everything(full):
             assert got.ids == data.greedy_tokens.tolist()
 
 
+@pytest.mark.parametrize("seconds", [0.4, 1.3])
+def test_a_callers_deadline_counts_as_one(seconds):
+    """gRPC's client resets the stream when its time is over, as it does for a cancel; 1.3 s travels rounded up."""
+    calls = 6
+    with (Server(GOLDEN / MODEL, "--backend=cpu", f"--sessions_max={calls}") as server,
+          Client(server.address) as client):
+        client.greedy([1], 1)  # connected: all that follow reach the server in good time
+        streams = [client.inference.Generate(request([1], {"seed": i}, ENDLESS), timeout=seconds)
+                   for i in range(calls)]
+        waiting = failed(lambda: client.score([1] * 100_000, timeout=seconds))
+        assert {waiting.code, *(failed(lambda s=s: list(s)).code for s in streams)} == {"DEADLINE_EXCEEDED"}
+        until(lambda: server.metrics()[STATUSES % "deadline_exceeded"] == calls + 1, what="the count of all")
+        metrics = server.settled()
+        assert metrics['barista_errors_total{reason="deadline"}'] == calls + 1
+        assert metrics[STATUSES % "cancelled"] == 0
+
+
 def test_a_slow_reader_pauses_itself_alone():
     """It reads one message and no more: its call stops where outbox and transport are full, others go on."""
     tokens = 3000
@@ -88,7 +106,7 @@ def test_a_slow_reader_pauses_itself_alone():
             return server.metrics()["barista_generation_tokens_total"] - drawn == 50 and before != -1
         until(paused, what="a pause of the call that is not read")
         assert drawn < tokens
-        assert server.metrics()["barista_num_requests_running"] == 1
+        until(lambda: server.metrics()["barista_num_requests_running"] == 1, what="the paused call alone")
         messages = [first, *stream]
         ids = [i for m in messages for i in m.chunk.token_ids]
         assert len(ids) == tokens and messages[-1].WhichOneof("event") == "summary"

@@ -107,6 +107,13 @@ def test_refusals(demo, plain):
     assert refusal("127.0.0.1:1", "describe", code=UNAVAILABLE)["code"] == "UNAVAILABLE"
 
 
+def test_output_that_cannot_be_written(demo):
+    for command in ("generate x --max_tokens=50", "describe", "score x", "tokenize x --json"):
+        got, _, err = run("sh", "-c", f"'{CLI}' {command} --server={demo.address} > /dev/full")
+        assert got == 1 and "cannot write to standard output" in err, (command, got, err)
+    assert demo.settled()["barista_num_requests_running"] == 0
+
+
 def test_a_full_server(servers):
     server = servers(GOLDEN / "variants/macchiato-rglru", "--backend=cpu", "--n_max=64")
     assert refusal(server, "generate", "--tokens=1", "--n=33", code=FULL)["reason"] == "SESSIONS_MAX"
