@@ -1,6 +1,7 @@
 #include "kernels/matmul/matmul_cpu.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "kernels/math/scratch.h"
@@ -78,6 +79,7 @@ absl::Status CpuMatmul::Reserve(int64_t in) {
   absl::StatusOr<Buffer> room = AllocateHost(bytes, "packed activations");
   if (!room.ok()) return room.status();
   room_ = *std::move(room);
+  std::memset(room_.data(), 0, room_.size());  // its pages come now, not in the first long prompts
   packed_.reserve(64);
   jobs_.reserve(64);
   return absl::OkStatus();

@@ -52,6 +52,7 @@ absl::Status Model::AllocateWorkspace() {
   absl::StatusOr<Buffer> memory = backend_.Allocate(total, "the model's workspace");
   if (!memory.ok()) return memory.status();
   memory_ = *std::move(memory);
+  backend_.Fill(memory_.data(), dtype, total / SizeOf(dtype), 0);  // its pages come now, not in the first long prompts
   int64_t offset = 0;
   for (const Part& part : parts) {
     *part.view = {memory_.data() + offset, dtype, part.rows, part.cols, part.cols};
