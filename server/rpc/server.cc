@@ -6,6 +6,7 @@
 #include <grpcpp/health_check_service_interface.h>
 
 #include "absl/strings/str_cat.h"
+#include "grpc/health/v1/health.pb.h"
 #include "server/observe/log.h"
 
 namespace barista {
@@ -38,6 +39,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const Serving& servi
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::channelz::experimental::InitChannelzService();
+  grpc::health::v1::HealthCheckRequest::descriptor();  // gRPC's health service has none that reflection could show
   std::unique_ptr<RpcServer> self(new RpcServer(serving));
   if (!metrics_listen.empty()) {
     absl::StatusOr<std::unique_ptr<MetricsListener>> metrics = MetricsListener::Start(metrics_listen, serving.metrics);

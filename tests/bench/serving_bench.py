@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A barista-server under load, beside the same model without a server.
 
-    python3 tests/bench/serving_bench.py --bin=build/cpu/bin --model=DIR [--rounds=5] [--prompt=16] [--tokens=112]
+    python3 tests/bench/serving_bench.py --bin=build/cpu/bin --model=DIR [--rounds=5] [--prompt=16] [--tokens=256]
 
 Starts the server with its default settings and runs, in turns: the engine alone (engine_bench), 8 and 32 streams, and 8
 streams that a 4096-token prompt joins (serving_load). Then tells what a session costs in memory. Medians over the
@@ -111,7 +111,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2, help="of the engine alone; the server takes all cores")
     parser.add_argument("--prompt", type=int, default=16, help="tokens of each stream's prompt")
-    parser.add_argument("--tokens", type=int, default=112, help="tokens each stream makes")
+    parser.add_argument("--tokens", type=int, default=256, help="tokens each stream makes")
     parser.add_argument("--seconds", type=float, default=1.0, help="of decoding, engine alone, a round")
     parser.add_argument("--long_prompt", type=int, default=4096)
     options = parser.parse_args()

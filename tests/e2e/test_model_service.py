@@ -76,3 +76,5 @@ def test_reflection_tells_services_and_messages(demo):
     file = database.FindFileContainingSymbol("barista.v1.InferenceService")
     ours = inference.DESCRIPTOR.services_by_name["InferenceService"]
     assert [m.name for m in file.service[0].method] == [m.name for m in ours.methods]
+    for service in database.get_services():  # health and channelz too: grpcurl calls nothing that it cannot describe
+        assert database.FindFileContainingSymbol(service).service, service
