@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A barista-server under load, beside the same model without a server.
 
-    python3 tests/bench/serving_bench.py --bin=build/cpu/bin --model=DIR [--rounds=5] [--prompt=16] [--tokens=256]
+    python3 tests/bench/serving_bench.py --bin=build/cpu/bin --model=DIR [--rounds=5] [--prompt=128] [--tokens=192]
 
 Starts the server with its default settings and runs, in turns: the engine alone (engine_bench), 8 and 32 streams, and 8
 streams that a 4096-token prompt joins (serving_load). Then tells what a session costs in memory. Medians over the
@@ -51,7 +51,7 @@ class Bench:
                         f"--prompt={self.options.prompt}", f"--tokens={self.options.tokens}", *flags)
 
     def alone(self, streams):
-        """Tokens a second of `streams` sessions at the positions that the streams have, without a server."""
+        """Tokens a second of `streams` sessions with prompts as long as the streams', without a server."""
         setups = self.run("engine_bench", f"--model={self.options.model}", "--weights=stored", "--json", "--rounds=1",
                           "--threads=" + str(self.options.threads), f"--batch={streams}", "--prefill=",
                           f"--context={self.options.prompt}", f"--seconds={self.options.seconds}",
@@ -110,8 +110,9 @@ def main():
     parser.add_argument("--model", required=True)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2, help="of the engine alone; the server takes all cores")
-    parser.add_argument("--prompt", type=int, default=16, help="tokens of each stream's prompt")
-    parser.add_argument("--tokens", type=int, default=256, help="tokens each stream makes")
+    parser.add_argument("--prompt", type=int, default=128,
+                        help="tokens of each stream's prompt: at least a window, or steps of the engine alone cost less")
+    parser.add_argument("--tokens", type=int, default=192, help="tokens each stream makes")
     parser.add_argument("--seconds", type=float, default=1.0, help="of decoding, engine alone, a round")
     parser.add_argument("--long_prompt", type=int, default=4096)
     options = parser.parse_args()
