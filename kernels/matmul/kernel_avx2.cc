@@ -2,6 +2,7 @@
 // 4 to 6 rows read its two halves one after the other, so that the sums stay in 12 of the 16 registers.
 #include <immintrin.h>
 
+#include "kernels/matmul/float_panels.h"
 #include "kernels/matmul/kernel_cpu.h"
 
 #define BARISTA_AVX2 __attribute__((target("avx2,fma,f16c")))
@@ -64,25 +65,12 @@ void RunBlock(const W* w, const float* x, int64_t chunks, const float* start, fl
 }
 
 template <class W>
-using BlockFunction = void (*)(const W*, const float*, int64_t, const float*, float*, int64_t);
-template <class W>
-constexpr BlockFunction<W> kBlocks[kRowBlock + 1] = {nullptr,        RunBlock<W, 1>, RunBlock<W, 2>, RunBlock<W, 3>,
-                                                     RunBlock<W, 4>, RunBlock<W, 5>, RunBlock<W, 6>};
+constexpr FloatBlock<W> kBlocks[kRowBlock + 1] = {nullptr,        RunBlock<W, 1>, RunBlock<W, 2>, RunBlock<W, 3>,
+                                                  RunBlock<W, 4>, RunBlock<W, 5>, RunBlock<W, 6>};
 
 template <class W>
 void Run(const PanelRun& run) {
-  const W* weights = reinterpret_cast<const W*>(run.weights);
-  const float* packed = reinterpret_cast<const float*>(run.x);
-  const int64_t chunks = (run.end - run.begin) / kFloats;
-  for (int64_t p = 0; p < run.panels; ++p) {
-    const W* w = weights + (p * run.depth + run.begin) * kPanel;
-    const float* start = run.start != nullptr ? run.start + p * kPanel : nullptr;
-    for (int64_t r = 0; r < run.rows; r += kRowBlock) {
-      const int64_t rows = std::min(kRowBlock, run.rows - r);
-      const float* x = packed + r * run.depth + run.begin * rows;
-      kBlocks<W>[rows](w, x, chunks, start, run.y + r * run.y_stride + p * kPanel, run.y_stride);
-    }
-  }
+  RunFloatPanels<W, kRowBlock>(run, kBlocks<W>);
 }
 
 }  // namespace

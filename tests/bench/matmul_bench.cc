@@ -6,9 +6,7 @@
 // "cold" rotates over copies of the weight until they fill --megabytes (more than the last-level cache), as a decode
 // step of a large model does; otherwise one set of up to 64 MB is reused. All figures are medians of interleaved
 // rounds.
-#include <immintrin.h>
 #include <omp.h>
-#include <time.h>
 
 #include <algorithm>
 #include <chrono>
@@ -26,6 +24,7 @@
 #include "absl/strings/str_split.h"
 #include "dnnl.hpp"
 #include "kernels/matmul/matmul_cpu.h"
+#include "tests/bench/limits.h"
 
 ABSL_FLAG(std::vector<std::string>, threads, std::vector<std::string>({"1", "2"}), "threads, the caller included");
 ABSL_FLAG(std::vector<std::string>, dtype, std::vector<std::string>({"bf16", "f32"}), "bf16, f16, f32");
@@ -40,101 +39,9 @@ ABSL_FLAG(int, rounds, 5, "rounds; the median counts");
 namespace barista {
 namespace {
 
-double Now() {
-  timespec time;
-  clock_gettime(absl::GetFlag(FLAGS_cpu_time) ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
+using bench::Median;
 
-double Median(std::vector<double> v) {
-  std::sort(v.begin(), v.end());
-  return v[v.size() / 2];
-}
-
-// ---- limits
-
-__attribute__((target("avx512f"))) void ReadAll(const std::byte* p, int64_t bytes) {
-  __m512i sum[4] = {};
-  for (int64_t i = 0; i < bytes; i += 256) {
-    for (int j = 0; j < 4; ++j) {
-      _mm_prefetch(p + i + j * 64 + 4096, _MM_HINT_T0);
-      sum[j] = _mm512_xor_si512(sum[j], _mm512_load_si512(p + i + j * 64));
-    }
-  }
-  asm volatile("" : : "v"(sum[0]), "v"(sum[1]), "v"(sum[2]), "v"(sum[3]));
-}
-
-// Seconds to read `buffer` once with all threads.
-double ReadSeconds(ThreadPool& pool, const Buffer& buffer) {
-  constexpr int64_t kPiece = int64_t{1} << 20;
-  const double begin = Now();
-  pool.For(static_cast<int64_t>(buffer.size()) / kPiece,
-           [&](int64_t i, int) { ReadAll(buffer.data() + i * kPiece, kPiece); });
-  return Now() - begin;
-}
-
-constexpr int64_t kPeakLoops = 200000;
-
-__attribute__((target("avx512f"))) double FloatFlops() {
-  __m512 sum[16] = {};
-  const __m512 a = _mm512_set1_ps(1.0001f);
-  asm volatile("" ::: "memory");
-  for (int64_t i = 0; i < kPeakLoops; ++i) {
-#pragma GCC unroll 16
-    for (int j = 0; j < 16; ++j) {
-      sum[j] = _mm512_fmadd_ps(sum[j], a, a);
-      asm volatile("" : "+v"(sum[j]));
-    }
-  }
-  return static_cast<double>(kPeakLoops) * 16 * 32;
-}
-
-__attribute__((target("avx512f,avx512bf16"))) double PairFlops() {
-  __m512 sum[16] = {};
-  __m512bh a = (__m512bh)_mm512_set1_epi32(0x3f803f80);
-  for (int64_t i = 0; i < kPeakLoops; ++i) {
-#pragma GCC unroll 16
-    for (int j = 0; j < 16; ++j) {
-      sum[j] = _mm512_dpbf16_ps(sum[j], a, a);
-      asm volatile("" : "+v"(sum[j]));
-    }
-  }
-  return static_cast<double>(kPeakLoops) * 16 * 64;
-}
-
-__attribute__((target("amx-tile,amx-bf16"))) double TileFlops() {
-  struct alignas(64) {
-    uint8_t palette = 1, start = 0, reserved[14] = {};
-    uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-  } config;
-  asm volatile("" : : "r"(&config) : "memory");
-  _tile_loadconfig(&config);
-  for (int64_t i = 0; i < kPeakLoops; ++i) {
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_dpbf16ps(1, 4, 7);
-    _tile_dpbf16ps(2, 5, 6);
-    _tile_dpbf16ps(3, 5, 7);
-  }
-  _tile_release();
-  return static_cast<double>(kPeakLoops) * 4 * 2 * 16 * 16 * 32;
-}
-
-double PeakGflops(ThreadPool& pool, CpuIsa isa, DType dtype) {
-  const auto one = dtype != DType::kBF16 || isa < CpuIsa::kAvx512Bf16 ? FloatFlops
-                   : isa == CpuIsa::kAmx                              ? TileFlops
-                                                                      : PairFlops;
-  std::vector<double> rates;
-  for (int i = 0; i < 5; ++i) {
-    std::vector<double> flops(pool.threads());
-    const double begin = Now();
-    pool.For(pool.threads(), [&](int64_t item, int) { flops[item] = one(); });
-    double all = 0;
-    for (const double f : flops) all += f;
-    rates.push_back(all / (Now() - begin) / 1e9);
-  }
-  return *std::max_element(rates.begin(), rates.end());
-}
+bench::Clock BenchClock() { return absl::GetFlag(FLAGS_cpu_time) ? bench::ThreadTime : bench::Now; }
 
 // ---- ours and the peer
 
@@ -225,9 +132,10 @@ class Peer {
 template <class Side>
 double SecondsOf(Side& side, int64_t times) {
   side.Run();
-  const double begin = Now();
+  const bench::Clock now = BenchClock();
+  const double begin = now();
   for (int64_t i = 0; i < times; ++i) side.Run();
-  return (Now() - begin) / static_cast<double>(times);
+  return (now() - begin) / static_cast<double>(times);
 }
 
 DType ParseDType(const std::string& name) {
@@ -244,9 +152,9 @@ void RunShape(ThreadPool& pool, CpuIsa isa, const Shape& s, DType dtype, bool co
   const double flops = 2.0 * static_cast<double>(s.rows * s.in * s.out);
   const double estimate = std::max(static_cast<double>(bytes) / 30e9, flops / (peak * 1e9));
   const int64_t times = std::clamp<int64_t>(static_cast<int64_t>(0.1 / estimate), 1, std::max<int64_t>(copies, 64));
-  std::vector<double> our_s, peer_s, read_s;
+  std::vector<double> our_s, peer_s, reads;
   for (int round = 0; round < absl::GetFlag(FLAGS_rounds); ++round) {
-    if (cold) read_s.push_back(ReadSeconds(pool, memory));
+    if (cold) reads.push_back(bench::ReadRate(pool, memory, static_cast<int64_t>(memory.size()), BenchClock()));
     our_s.push_back(SecondsOf(ours, times));
     if (peer == nullptr) continue;
     peer_s.push_back(SecondsOf(*peer, times));
@@ -257,7 +165,7 @@ void RunShape(ThreadPool& pool, CpuIsa isa, const Shape& s, DType dtype, bool co
               static_cast<long long>(s.in), static_cast<long long>(s.out), static_cast<long long>(s.rows),
               cold ? " cold" : "", seconds * 1e3, rate);
   if (cold) {
-    const double limit = static_cast<double>(memory.size()) / Median(read_s) / 1e9;
+    const double limit = Median(reads) / 1e9;
     std::printf("%.0f %% of %.1f | ", 100 * rate / limit, limit);
   } else {
     std::printf("| ");
@@ -290,7 +198,7 @@ void RunAll() {
     ThreadPool pool(static_cast<int>(ToInt(threads)));
     omp_set_num_threads(pool.threads());
     for (const std::string& dtype : absl::GetFlag(FLAGS_dtype)) {
-      const double peak = PeakGflops(pool, *isa, ParseDType(dtype));
+      const double peak = bench::PeakRate(pool, *isa, ParseDType(dtype), BenchClock()) / 1e9;
       for (const std::string& shape : absl::GetFlag(FLAGS_shape)) {
         for (const std::string& rows : absl::GetFlag(FLAGS_rows)) {
           const std::vector<std::string> sides = absl::StrSplit(shape, 'x');
