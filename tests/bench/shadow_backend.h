@@ -9,8 +9,8 @@
 #include <memory>
 #include <vector>
 
-#include "tests/bench/latte_sums.h"
 #include "tests/bench/forwarding_backend.h"
+#include "tests/bench/latte_sums.h"
 
 namespace barista::bench {
 
@@ -37,8 +37,8 @@ class ShadowBackend : public ForwardingBackend {
   void Latte(const LatteArgs& args) override;
   void Rglru(const RglruArgs& args) override;
 
-  StateErrors Measure();                               // of the watched backend
-  StateErrors MeasureSums(size_t carry) const;         // of that one of `carries`: alpha and readout
+  StateErrors Measure();                        // of the watched backend
+  StateErrors MeasureSums(size_t carry) const;  // of that one of `carries`: alpha and readout
 
   // Keeps the inputs of Latte from here on.
   void Record() { recording_ = true; }
@@ -70,7 +70,7 @@ class ShadowBackend : public ForwardingBackend {
 
   std::vector<Carry> carries_;
   bool recording_ = false;
-  int64_t replayed_ = kChunk;  // the position of the next replayed row: past the session's first
+  int64_t replayed_ = kChunk;                // the position of the next replayed row: past the session's first
   std::map<const void*, LatteLayer> latte_;  // by the address of the watched state
   std::map<const void*, RglruLayer> rglru_;
   Error y_;
