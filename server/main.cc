@@ -100,11 +100,14 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
 
   Metrics metrics;
   const SteadyClock clock;
+  const bool positions_end = (*model)->config().any_layer([](LayerType t) { return t == LayerType::kFullAttention; });
+  const int64_t positions_max = positions_end ? options.max_positions : 0;
   Engine engine(**model, *pool, tokenizer->get(), metrics, clock,
                 {.queue_requests_max = static_cast<size_t>(config.limits.queue_requests_max),
                  .outbox_events_max = static_cast<size_t>(config.outbox_events_max),
                  .step_target_seconds = config.step_target_ms / 1000,
-                 .poison_freed_slots = config.poison_freed_slots});
+                 .poison_freed_slots = config.poison_freed_slots,
+                 .positions_max = positions_max});
   Serving serving = {.engine = engine,
                      .metrics = metrics,
                      .model = **model,
@@ -118,9 +121,7 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
                      .backend_device = backend.Describe(),
                      .threads = backend.threads(),
                      .server_version = kVersion};
-  if ((*model)->config().any_layer([](LayerType t) { return t == LayerType::kFullAttention; })) {
-    serving.limits.positions_max = options.max_positions;
-  }
+  serving.limits.positions_max = positions_max;
   absl::StatusOr<std::unique_ptr<RpcServer>> server = RpcServer::Start(serving, config.listen, config.metrics_listen);
   if (!server.ok()) return Fail(kUnavailable, server.status());
   engine.Start();

@@ -7,18 +7,15 @@
 #include <vector>
 
 #include "server/engine/call.h"
-#include "server/engine/slots.h"
-#include "server/engine/token_counts.h"
+#include "server/engine/session.h"
 #include "server/text/text_stream.h"
 
 namespace barista {
 
 // One of the n continuations of a prompt.
 struct Choice {
-  SlotLease lease;                   // empty before the prompt is read (choices > 0) and after the end
-  int32_t pending = -1;              // the token drawn last, not yet in the state
+  Sequence sequence;                 // its lease is empty before admission and after the end
   int32_t generated = 0;             // tokens drawn
-  TokenCounts counts;                // kept only where a penalty is on
   std::unique_ptr<TextStream> text;  // null without a tokenizer
   bool ended = false;
   TimePoint last_token;
@@ -27,7 +24,13 @@ struct Choice {
 struct ActiveCall {
   std::shared_ptr<Call> call;
   std::vector<Choice> choices;
-  int64_t prompt_done = 0;  // prompt tokens in the state of choice 0
+  Session* session = nullptr;     // that the call runs on
+  bool opening = false;           // that was empty: its prompt is request().opening
+  bool settling = false;          // its pending token goes into the state before the prompt
+  std::vector<int32_t> appended;  // kAppend: what was fed and is not dropped yet, instead of a prompt
+  int64_t dropped = 0;            // tokens before `appended`
+  bool fed_last = false;          // nothing will be fed any more
+  int64_t prompt_done = 0;        // tokens of prompt() in the state of choice 0
   bool ended = false;
   int64_t generated = 0;         // over all choices
   std::vector<int32_t> end_ids;  // the model's eos_ids end-of-sequence ids, then the request's stop token ids
@@ -37,7 +40,18 @@ struct ActiveCall {
   std::optional<TimePoint> first_token;
 
   const Request& request() const { return call->request(); }
-  bool prompt_read() const { return prompt_done == static_cast<int64_t>(request().prompt.size()); }
+  const std::vector<int32_t>& prompt() const {
+    if (request().kind == RequestKind::kAppend) return appended;
+    return opening ? request().opening : request().prompt;
+  }
+  int64_t prompt_tokens() const { return dropped + static_cast<int64_t>(prompt().size()); }
+  // Whether what is seen and drawn is counted: for a penalty, or for one that a later call of the session may have.
+  bool counts_tokens() const {
+    const SamplingParams& p = request().sampling;
+    return session != nullptr || p.repetition_penalty != 1.0f || p.presence_penalty != 0.0f ||
+           p.frequency_penalty != 0.0f;
+  }
+  bool prompt_read() const { return prompt_done == static_cast<int64_t>(prompt().size()); }
 };
 
 }  // namespace barista

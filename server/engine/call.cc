@@ -2,6 +2,19 @@
 
 namespace barista {
 
+void Call::Feed(absl::Span<const int32_t> tokens, bool last) {
+  absl::MutexLock lock(&mutex_);
+  fed_.insert(fed_.end(), tokens.begin(), tokens.end());
+  fed_last_ = last;
+}
+
+bool Call::TakeFed(std::vector<int32_t>& tokens) {
+  absl::MutexLock lock(&mutex_);
+  tokens.insert(tokens.end(), fed_.begin(), fed_.end());
+  fed_.clear();
+  return fed_last_;
+}
+
 std::optional<Event> Call::Pop(bool& resumed) {
   absl::MutexLock lock(&mutex_);
   resumed = false;

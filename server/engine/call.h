@@ -8,9 +8,11 @@
 #include <functional>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/types/span.h"
 #include "server/engine/event.h"
 #include "server/engine/request.h"
 
@@ -39,6 +41,11 @@ class Call {
   }
   Cancelled cancelled() const { return cancelled_.load(std::memory_order_acquire); }
 
+  // Any thread, of a kAppend request: more of what is appended; `last`: nothing follows. Then wake the engine.
+  void Feed(absl::Span<const int32_t> tokens, bool last);
+  // Engine. Moves what was fed behind `tokens`; true: nothing follows.
+  bool TakeFed(std::vector<int32_t>& tokens);
+
   // Reader. The oldest event, or nothing. `resumed` becomes true where the outbox was full and now has room: the reader
   // then wakes the engine (Engine::Wake).
   std::optional<Event> Pop(bool& resumed);
@@ -55,6 +62,8 @@ class Call {
   std::atomic<Cancelled> cancelled_ = Cancelled::kNo;
   mutable absl::Mutex mutex_;
   std::deque<Event> outbox_ ABSL_GUARDED_BY(mutex_);
+  std::vector<int32_t> fed_ ABSL_GUARDED_BY(mutex_);
+  bool fed_last_ ABSL_GUARDED_BY(mutex_) = false;
   mutable bool reported_full_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

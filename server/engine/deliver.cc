@@ -1,6 +1,7 @@
 // The end of a step: results become events of their calls; choices and calls end.
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -21,14 +22,11 @@ void Engine::Deliver(ActiveCall& active, int32_t c, SampleResult result) {
   }
   if (choice.generated > 0) metrics_.inter_token_latency_seconds.Observe(SecondsBetween(choice.last_token, now));
   choice.last_token = now;
-  choice.pending = result.token;
+  choice.sequence.pending = result.token;
   ++choice.generated;
   ++active.generated;
   metrics_.generation_tokens_total.Increment();
-  const SamplingParams& p = request.sampling;
-  if (p.repetition_penalty != 1.0f || p.presence_penalty != 0.0f || p.frequency_penalty != 0.0f) {
-    choice.counts.AddOutput(result.token);
-  }
+  if (active.counts_tokens()) choice.sequence.counts.AddOutput(result.token);
 
   Token token = {.choice = c, .id = result.token};
   const auto end = std::find(active.end_ids.begin(), active.end_ids.end(), result.token);
@@ -62,22 +60,24 @@ Token Engine::Stopped(Token token, int32_t stop_index) {
 
 void Engine::EndChoice(ActiveCall& active, int32_t c, Token last) {
   Choice& choice = active.choices[c];
-  if (choice.text != nullptr && last.finish != FinishReason::kStopString) {
+  if (choice.text != nullptr && active.session != nullptr && last.finish == FinishReason::kLength) {
+    last.text += choice.text->Release();
+  } else if (choice.text != nullptr && last.finish != FinishReason::kStopString) {
     TextStream::Output output = choice.text->Flush();
     last.text += output.text;
     if (output.stopped) last = Stopped(std::move(last), output.stop_index);
   }
   active.call->Push(std::move(last));
   choice.ended = true;
-  choice.lease = SlotLease();
+  if (active.session == nullptr) choice.sequence.lease = SlotLease();
   const bool all = std::all_of(active.choices.begin(), active.choices.end(), [](const Choice& x) { return x.ended; });
   if (all) End(active, absl::OkStatus());
 }
 
 void Engine::Classify(ActiveCall& active) {
-  active.prompt_done = static_cast<int64_t>(active.request().prompt.size());
+  active.prompt_done = static_cast<int64_t>(active.prompt().size());
   metrics_.prompt_tokens_total.Increment(static_cast<double>(active.prompt_done));
-  std::vector<double> logits = model_.Classify(active.request().prompt);
+  std::vector<double> logits = model_.Classify(active.prompt());
   active.prefilled = clock_.Now();
   const bool finite = std::all_of(logits.begin(), logits.end(), [](double x) { return std::isfinite(x); });
   if (!finite) return EndNonFinite(active, "the class logits");
@@ -86,8 +86,10 @@ void Engine::Classify(ActiveCall& active) {
 
 void Engine::EndNonFinite(ActiveCall& active, absl::string_view where) {
   metrics_.state_nonfinite_total.Increment();
+  if (active.session != nullptr) sessions_.Drop(*std::exchange(active.session, nullptr));
   End(active, MakeError({.reason = ErrorReason::kNonFinite},
-                        absl::StrCat("the model made a value that is not finite at ", where, "; this call is lost")));
+                        absl::StrCat("the model made a value that is not finite at ", where, "; this call is lost",
+                                     active.request().session.empty() ? "" : ", and its session with it")));
 }
 
 void Engine::End(ActiveCall& active, absl::Status status, std::vector<double> class_logits) {
@@ -97,8 +99,7 @@ void Engine::End(ActiveCall& active, absl::Status status, std::vector<double> cl
   const TimePoint prefill_end = prefilled ? active.prefilled : now;
   Finished finished = {
       .status = status,
-      .usage = {.prompt_tokens = static_cast<int64_t>(active.request().prompt.size()),
-                .generated_tokens = active.generated},
+      .usage = {.prompt_tokens = active.prompt_tokens(), .generated_tokens = active.generated},
       .timings = {.queue = SecondsBetween(active.arrived, admitted ? active.admitted : now),
                   .prefill = admitted ? SecondsBetween(active.admitted, prefill_end) : 0,
                   .decode = prefilled ? SecondsBetween(prefill_end, now) : 0,
@@ -106,7 +107,13 @@ void Engine::End(ActiveCall& active, absl::Status status, std::vector<double> cl
                   .total = SecondsBetween(active.arrived, now)},
       .class_logits = std::move(class_logits)};
   active.ended = true;
-  for (Choice& choice : active.choices) choice.lease = SlotLease();
+  if (active.session != nullptr) {
+    Choice& choice = active.choices[0];
+    if (choice.text != nullptr) choice.sequence.decoded = choice.text->state().detokenizer;
+    finished.session_tokens = choice.sequence.tokens();
+    sessions_.GiveBack(*std::exchange(active.session, nullptr));
+  }
+  for (Choice& choice : active.choices) choice.sequence.lease = SlotLease();
   metrics_.e2e_request_latency_seconds.Observe(finished.timings.total);
   {
     absl::MutexLock lock(&mutex_);

@@ -1,6 +1,7 @@
 #include "server/engine/engine.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -17,6 +18,7 @@ Engine::Engine(Model& model, StatePool& pool, const Tokenizer* tokenizer, Metric
       clock_(clock),
       options_(options),
       slots_(pool, options.poison_freed_slots),
+      sessions_(slots_, pool, model.state_layout()),
       pace_(options.step_target_seconds, model.options().rows_max) {
   const int64_t rows = model.options().rows_max;
   plan_.reserve(rows);
@@ -45,6 +47,7 @@ void Engine::Stop() {
     wake_.Signal();
   }
   if (thread_.joinable()) thread_.join();
+  RunPosted();
   TakeSubmitted();
   const absl::Status stopped = MakeError({.reason = ErrorReason::kDraining}, "the server is shutting down");
   for (ActiveCall& active : waiting_) End(active, stopped);
@@ -89,6 +92,18 @@ absl::StatusOr<std::shared_ptr<Call>> Engine::Submit(Request request, std::funct
   return call;
 }
 
+absl::Status Engine::Post(std::function<void(SessionTable&)> work) {
+  absl::MutexLock lock(&mutex_);
+  if (draining_) {
+    return MakeError({.reason = ErrorReason::kDraining, .retry_after_seconds = 1},
+                     "the server is shutting down and takes no new calls");
+  }
+  posted_.push_back(std::move(work));
+  woken_ = true;
+  wake_.Signal();
+  return absl::OkStatus();
+}
+
 void Engine::Wake() {
   absl::MutexLock lock(&mutex_);
   woken_ = true;
@@ -118,10 +133,80 @@ void Engine::Run() {
   }
 }
 
+void Engine::RunPosted() {
+  std::vector<std::function<void(SessionTable&)>> posted;
+  {
+    absl::MutexLock lock(&mutex_);
+    posted.swap(posted_);
+  }
+  for (const auto& work : posted) work(sessions_);
+}
+
 void Engine::TakeSubmitted() {
-  absl::MutexLock lock(&mutex_);
-  for (ActiveCall& active : submitted_) waiting_.push_back(std::move(active));
-  submitted_.clear();
+  std::deque<ActiveCall> submitted;
+  {
+    absl::MutexLock lock(&mutex_);
+    submitted.swap(submitted_);
+  }
+  for (ActiveCall& active : submitted) {
+    if (active.request().session.empty()) {
+      waiting_.push_back(std::move(active));
+    } else {
+      TakeSession(std::move(active));  // it has a slot already
+    }
+  }
+}
+
+void Engine::TakeSession(ActiveCall submitted) {
+  auto active = std::make_unique<ActiveCall>(std::move(submitted));
+  const Request& request = active->request();
+  Sequence& sequence = active->choices[0].sequence;
+  const absl::StatusOr<Session*> session = sessions_.Take(request.session, sequence);
+  if (!session.ok()) return End(*active, session.status());
+  active->session = *session;
+  active->opening = sequence.tokens() == 0;
+  if (request.kind == RequestKind::kAppend) {
+    active->appended = active->opening ? request.opening : request.prompt;
+    return Begin(std::move(active));
+  }
+  const int64_t prompt = static_cast<int64_t>(active->prompt().size());
+  active->settling = sequence.pending >= 0 && prompt > 0;
+  if (active->opening && prompt == 0) {
+    return End(*active,
+               FieldError("text", absl::StrCat("a prompt is required: sessions/", request.session, " is empty")));
+  }
+  const int64_t positions = sequence.tokens() + prompt + request.stop.max_tokens, limit = options_.positions_max;
+  if (limit > 0 && positions > limit) {
+    return End(*active, MakeError({.reason = ErrorReason::kPositionOutOfRange, .field = "stop.max_tokens"},
+                                  absl::StrCat("stop.max_tokens: ", sequence.tokens(), " tokens in the session, ",
+                                               prompt, " in the prompt and max_tokens ", request.stop.max_tokens,
+                                               " pass the model's last position, ", limit)));
+  }
+  Begin(std::move(active));
+}
+
+void Engine::TakeFed() {
+  for (const std::unique_ptr<ActiveCall>& owned : running_) {
+    ActiveCall& active = *owned;
+    if (active.ended || active.request().kind != RequestKind::kAppend) continue;
+    active.appended.erase(active.appended.begin(), active.appended.begin() + active.prompt_done);
+    active.dropped += std::exchange(active.prompt_done, 0);
+    active.fed_last = active.call->TakeFed(active.appended);
+    const Sequence& sequence = active.choices[0].sequence;
+    const int64_t positions = sequence.tokens() + static_cast<int64_t>(active.appended.size());
+    if (options_.positions_max > 0 && positions > options_.positions_max) {
+      End(active, MakeError({.reason = ErrorReason::kPositionOutOfRange},
+                            absl::StrCat("position ", positions, " would pass the model's last, ",
+                                         options_.positions_max, "; the session is at ", sequence.tokens())));
+      continue;
+    }
+    active.settling = sequence.pending >= 0 && !active.appended.empty();
+    if (active.fed_last && active.appended.empty()) {
+      active.prefilled = clock_.Now();
+      End(active, absl::OkStatus());
+    }
+  }
+  RemoveEnded();
 }
 
 void Engine::Reap() {
@@ -149,27 +234,46 @@ void Engine::Reap() {
 }
 
 void Engine::Admit() {
-  while (!waiting_.empty() && static_cast<int32_t>(waiting_.front().choices.size()) <= slots_.available()) {
+  while (!waiting_.empty()) {
+    const int32_t wanted = static_cast<int32_t>(waiting_.front().choices.size());
+    if (wanted > slots_.available() && wanted <= slots_.total() - sessions_.size()) return;  // some will come free
     auto active = std::make_unique<ActiveCall>(std::move(waiting_.front()));
     waiting_.pop_front();
-    const StopParams& stop = active->request().stop;
-    active->end_ids = model_.config().eos_token_ids;
-    active->eos_ids = active->end_ids.size();
-    active->end_ids.insert(active->end_ids.end(), stop.stop_token_ids.begin(), stop.stop_token_ids.end());
-    for (Choice& choice : active->choices) {
-      choice.lease = *slots_.Acquire();
-      if (tokenizer_ == nullptr) continue;
-      // Below min_tokens no stop string is looked for.
-      choice.text = std::make_unique<TextStream>(
-          *tokenizer_, stop.min_tokens == 0 ? stop.stop_strings : std::make_shared<const StopStrings>());
+    if (wanted > slots_.available()) {
+      const absl::Status kept =
+          MakeError({.reason = ErrorReason::kSessionsMax, .retry_after_seconds = 1},
+                    absl::StrCat(sessions_.size(), " of ", slots_.total(), " slots are kept by sessions, and ", wanted,
+                                 wanted == 1 ? " is" : " are", " wanted"));
+      metrics_.admission_refusals(absl::AsciiStrToLower(Name(ErrorReason::kSessionsMax))).Increment();
+      End(*active, kept);
+      continue;
     }
-    active->admitted = clock_.Now();
-    metrics_.request_queue_time_seconds.Observe(SecondsBetween(active->arrived, active->admitted));
-    running_.push_back(std::move(active));
-    absl::MutexLock lock(&mutex_);
-    --waiting_count_;
-    slots_available_ = slots_.available();
+    for (Choice& choice : active->choices) choice.sequence.lease = *slots_.Acquire();
+    Begin(std::move(active));
   }
+}
+
+void Engine::Begin(std::unique_ptr<ActiveCall> active) {
+  const StopParams& stop = active->request().stop;
+  active->end_ids = model_.config().eos_token_ids;
+  active->eos_ids = active->end_ids.size();
+  active->end_ids.insert(active->end_ids.end(), stop.stop_token_ids.begin(), stop.stop_token_ids.end());
+  for (Choice& choice : active->choices) {
+    if (tokenizer_ == nullptr) break;
+    TextStreamState text;
+    if (active->prompt().empty()) text.detokenizer = choice.sequence.decoded;  // the text goes on
+    // Below min_tokens no stop string is looked for.
+    choice.text = std::make_unique<TextStream>(
+        *tokenizer_, stop.min_tokens == 0 ? stop.stop_strings : std::make_shared<const StopStrings>(), text);
+  }
+  active->admitted = clock_.Now();
+  const bool goes_on = active->prompt().empty() && active->request().kind == RequestKind::kGenerate;
+  if (goes_on) active->prefilled = active->admitted;
+  metrics_.request_queue_time_seconds.Observe(SecondsBetween(active->arrived, active->admitted));
+  running_.push_back(std::move(active));
+  absl::MutexLock lock(&mutex_);
+  --waiting_count_;
+  slots_available_ = slots_.available();
 }
 
 void Engine::RemoveEnded() {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "server/engine/call.h"
 #include "server/engine/clock.h"
 #include "server/engine/scheduler.h"
+#include "server/engine/session.h"
 #include "server/engine/slots.h"
 #include "server/model/model.h"
 #include "server/observe/metrics.h"
@@ -26,6 +28,7 @@ struct EngineOptions {
   size_t outbox_events_max = 256;     // events of one call that its reader has not taken; the call pauses there
   double step_target_seconds = 0.04;  // prompts beside running decodes are read in pieces that keep steps near this
   bool poison_freed_slots = false;    // NaN in freed slots (checked builds)
+  int64_t positions_max = 0;          // tokens of a session's past, where the model has full attention; 0: no limit
 };
 
 class Engine {
@@ -41,6 +44,9 @@ class Engine {
 
   // Any thread. Errors: kQueueFull, kSessionsMax (n needs more slots than there are), kDraining.
   absl::StatusOr<std::shared_ptr<Call>> Submit(Request request, std::function<void()> on_events);
+  // Any thread. `work` runs on the engine's thread between two steps; in order, and always, at the latest in Stop.
+  // Errors: kDraining, and then it does not run.
+  absl::Status Post(std::function<void(SessionTable&)> work);
   // Any thread: something the engine waits for happened (a cancel, room in an outbox).
   void Wake();
 
@@ -56,13 +62,17 @@ class Engine {
   void Run();
 
   // The phases of a step, in order.
+  void RunPosted();
   void TakeSubmitted();
-  void Reap();   // ends cancelled and expired calls
-  void Admit();  // gives slots to the oldest waiting calls
-  bool Plan();   // false: nothing to run
+  void Reap();                                     // ends cancelled and expired calls
+  void Admit();                                    // gives slots to the oldest waiting calls
+  void Begin(std::unique_ptr<ActiveCall> active);  // an admitted call starts to run
+  void TakeSession(ActiveCall active);
+  void TakeFed();  // what Append calls were fed
+  bool Plan();     // false: nothing to run
   void Forward();
   void ScorePrompts();
-  void AfterPrefill();
+  void AfterForward();
   void SampleAll();
   void Classify(ActiveCall& active);
 
@@ -84,6 +94,7 @@ class Engine {
   mutable absl::Mutex mutex_;
   absl::CondVar wake_;
   std::deque<ActiveCall> submitted_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::function<void(SessionTable&)>> posted_ ABSL_GUARDED_BY(mutex_);
   size_t in_engine_ ABSL_GUARDED_BY(mutex_) = 0;  // calls submitted and not ended
   size_t waiting_count_ ABSL_GUARDED_BY(mutex_) = 0;
   int32_t slots_available_ ABSL_GUARDED_BY(mutex_) = 0;  // as of the last step
@@ -94,6 +105,7 @@ class Engine {
 
   // The engine's thread only.
   SlotTable slots_;
+  SessionTable sessions_;
   std::deque<ActiveCall> waiting_;
   std::vector<std::unique_ptr<ActiveCall>> running_;
   PrefillPace pace_;
@@ -106,6 +118,8 @@ class Engine {
   };
   std::vector<Runnable> runnables_;
   std::vector<Place> places_;  // beside runnables_
+  std::vector<Place>
+      ready_;  // no token is due: the state is ready to draw from (a session that was appended to or forked)
   std::vector<Scheduled> plan_;
   std::vector<Segment> segments_;  // beside plan_
   std::vector<int32_t> tokens_;

@@ -32,6 +32,11 @@ constexpr Row kRows[] = {
     {"DRAINING", absl::StatusCode::kUnavailable},
     {"ENGINE_FAILED", absl::StatusCode::kUnavailable},
     {"INTERNAL", absl::StatusCode::kInternal},
+    {"SESSION_BUSY", absl::StatusCode::kAborted},
+    {"SESSION_NOT_FOUND", absl::StatusCode::kNotFound},
+    {"SESSION_EXISTS", absl::StatusCode::kAlreadyExists},
+    {"SNAPSHOT_CORRUPT", absl::StatusCode::kInvalidArgument},
+    {"MODEL_MISMATCH", absl::StatusCode::kFailedPrecondition},
 };
 
 const Row& RowOf(ErrorReason reason) { return kRows[static_cast<int>(reason)]; }

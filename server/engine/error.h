@@ -26,6 +26,11 @@ enum class ErrorReason {
   kDraining,
   kEngineFailed,
   kInternal,
+  kSessionBusy,
+  kSessionNotFound,
+  kSessionExists,
+  kSnapshotCorrupt,
+  kModelMismatch,
 };
 
 absl::string_view Name(ErrorReason reason);  // "INVALID_FIELD"

@@ -54,6 +54,7 @@ struct Finished {
   Usage usage;
   Timings timings;
   std::vector<double> class_logits;  // of a Classify request
+  int64_t session_tokens = 0;        // of the session's past now, where the request names one
 };
 
 using Event = std::variant<PrefillProgress, PromptLogprobs, Token, Finished>;

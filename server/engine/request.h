@@ -14,7 +14,7 @@
 
 namespace barista {
 
-enum class RequestKind : uint8_t { kGenerate, kScore, kClassify };
+enum class RequestKind : uint8_t { kGenerate, kScore, kClassify, kAppend };
 
 enum class FinishReason : uint8_t { kNone, kEos, kStopToken, kStopString, kLength };
 
@@ -28,10 +28,12 @@ struct StopParams {
 
 struct Request {
   RequestKind kind = RequestKind::kGenerate;
-  std::vector<int32_t> prompt;  // at least one token; what is scored or classified
+  std::vector<int32_t> prompt;   // at least one token (none: a session goes on); what is scored or classified
+  std::string session;           // id of the session to continue; empty: none
+  std::vector<int32_t> opening;  // instead of prompt, where that session is empty: with special tokens
   SamplingParams sampling;
   StopParams stop;
-  int32_t n = 1;                 // choices
+  int32_t n = 1;                 // choices; 1 with a session
   int32_t logprobs = -1;         // of generated tokens: -1 none, k >= 0 the token's own and the k largest
   int32_t prompt_logprobs = -1;  // the same for the prompt; a Score request has it >= 0
   TimePoint deadline = TimePoint::max();

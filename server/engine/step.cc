@@ -16,15 +16,17 @@ absl::Span<const int32_t> Forbidden(const ActiveCall& active, const Choice& choi
 }  // namespace
 
 bool Engine::Step() {
+  RunPosted();
   TakeSubmitted();
   Reap();
+  TakeFed();
   Admit();
   const TimePoint begin = clock_.Now();
   bool worked = Plan();
   if (worked) {
-    Forward();
+    if (!plan_.empty()) Forward();
     ScorePrompts();
-    AfterPrefill();
+    AfterForward();
     SampleAll();
   }
   for (const std::unique_ptr<ActiveCall>& active : running_) {
@@ -51,6 +53,7 @@ bool Engine::Step() {
 bool Engine::Plan() {
   runnables_.clear();
   places_.clear();
+  ready_.clear();
   int64_t decodes = 0;
   for (const std::unique_ptr<ActiveCall>& owned : running_) {
     ActiveCall& active = *owned;
@@ -58,24 +61,33 @@ bool Engine::Plan() {
     if (request.kind == RequestKind::kClassify) continue;
     // Every choice may send a token, and reading the prompt a progress event and log-probabilities.
     const bool paused = active.call->full(active.choices.size() + 2);
-    const int64_t prompt = static_cast<int64_t>(request.prompt.size());
-    if (!active.prompt_read()) {
-      runnables_.push_back(
-          {.position = active.prompt_done, .prompt_left = prompt - active.prompt_done, .paused = paused});
+    const bool append = request.kind == RequestKind::kAppend;
+    if ((append || !active.prompt_read()) && !active.settling) {
+      const int64_t position = active.choices[0].sequence.position;
+      int64_t prompt_left = static_cast<int64_t>(active.prompt().size()) - active.prompt_done;
+      // More may follow: only what ends where a prompt may be cut, so that the cut into messages changes no bit.
+      if (append && !active.fed_last) prompt_left = (position + prompt_left) / kChunk * kChunk - position;
+      if (prompt_left <= 0) continue;
+      runnables_.push_back({.position = position, .prompt_left = prompt_left, .paused = paused});
       places_.push_back({&active, 0});
       continue;
     }
     for (size_t c = 0; c < active.choices.size(); ++c) {
       const Choice& choice = active.choices[c];
       if (choice.ended) continue;
-      runnables_.push_back({.position = prompt + choice.generated - 1, .prompt_left = 0, .paused = paused});
-      places_.push_back({&active, static_cast<int32_t>(c)});
+      const Place place = {&active, static_cast<int32_t>(c)};
+      if (choice.sequence.pending < 0) {
+        if (!paused) ready_.push_back(place);
+        continue;
+      }
+      runnables_.push_back({.position = choice.sequence.position, .prompt_left = 0, .paused = paused});
+      places_.push_back(place);
       decodes += paused ? 0 : 1;
     }
   }
   const StepBudget budget = {.rows_max = model_.options().rows_max, .prefill_tokens = pace_.Tokens(decodes)};
   Schedule(runnables_, budget, steps_++, plan_);
-  return !plan_.empty();
+  return !plan_.empty() || !ready_.empty();
 }
 
 void Engine::Forward() {
@@ -83,18 +95,18 @@ void Engine::Forward() {
   tokens_.clear();
   for (const Scheduled& s : plan_) {
     const auto [active, c] = places_[s.index];
-    const Choice& choice = active->choices[c];
-    choice.lease.AssertOwner();
-    segments_.push_back({.slot = choice.lease.slot(),
+    const Sequence& sequence = active->choices[c].sequence;
+    sequence.lease.AssertOwner();
+    segments_.push_back({.slot = sequence.lease.slot(),
                          .row = static_cast<int32_t>(tokens_.size()),
                          .rows = s.tokens,
                          .position = runnables_[s.index].position,
                          .prefill = s.prefill});
     if (s.prefill) {
-      const auto from = active->request().prompt.begin() + active->prompt_done;
+      const auto from = active->prompt().begin() + active->prompt_done;
       tokens_.insert(tokens_.end(), from, from + s.tokens);
     } else {
-      tokens_.push_back(choice.pending);
+      tokens_.push_back(sequence.pending);
     }
   }
   model_.Forward(segments_, tokens_, pool_);
@@ -126,14 +138,28 @@ void Engine::ScorePrompts() {
   }
 }
 
-void Engine::AfterPrefill() {
+void Engine::AfterForward() {
   for (const Scheduled& s : plan_) {
-    ActiveCall& active = *places_[s.index].active;
-    if (!s.prefill || active.ended) continue;
+    const auto [place, c] = places_[s.index];
+    ActiveCall& active = *place;
+    if (active.ended) continue;
+    Sequence& sequence = active.choices[c].sequence;
+    sequence.position += s.tokens;
+    if (!s.prefill) {
+      sequence.pending = -1;
+      active.settling = false;
+      continue;
+    }
     const Request& request = active.request();
     active.prompt_done += s.tokens;
     metrics_.prompt_tokens_total.Increment(s.tokens);
-    const int64_t prompt = static_cast<int64_t>(request.prompt.size());
+    const int64_t prompt = static_cast<int64_t>(active.prompt().size());
+    if (request.kind == RequestKind::kAppend) {
+      const absl::Span<const int32_t> read(active.appended.data() + active.prompt_done - s.tokens, s.tokens);
+      sequence.counts.AddPrompt(read);
+      active.call->Push(PrefillProgress{.done = active.dropped + active.prompt_done, .total = active.prompt_tokens()});
+      continue;
+    }
     if (s.tokens < prompt) active.call->Push(PrefillProgress{.done = active.prompt_done, .total = prompt});
     if (!active.prompt_read()) continue;
     active.prefilled = clock_.Now();
@@ -141,22 +167,21 @@ void Engine::AfterPrefill() {
       End(active, absl::OkStatus());
       continue;
     }
-    const SamplingParams& p = request.sampling;
-    if (p.repetition_penalty != 1.0f || p.presence_penalty != 0.0f || p.frequency_penalty != 0.0f) {
-      active.choices[0].counts.AddPrompt(request.prompt);
-    }
-    for (size_t c = 1; c < active.choices.size(); ++c) {
-      pool_.Copy(active.choices[c].lease.slot(), active.choices[0].lease.slot());
-      active.choices[c].counts = active.choices[0].counts;
+    if (active.counts_tokens()) sequence.counts.AddPrompt(active.prompt());
+    for (size_t other = 1; other < active.choices.size(); ++other) {
+      Sequence& copy = active.choices[other].sequence;
+      pool_.Copy(copy.lease.slot(), sequence.lease.slot());
+      copy.position = sequence.position;
+      copy.counts = sequence.counts;
     }
   }
 }
 
 void Engine::SampleAll() {
-  sampled_.clear();
+  sampled_ = ready_;
   for (const Scheduled& s : plan_) {
     const auto [active, c] = places_[s.index];
-    if (active->ended || !active->prompt_read()) continue;
+    if (active->ended || !active->prompt_read() || active->request().kind == RequestKind::kAppend) continue;
     if (!s.prefill) {
       sampled_.push_back({active, c});
       continue;
@@ -172,13 +197,13 @@ void Engine::SampleAll() {
     for (const auto& [active, c] : places) {
       const Choice& choice = active->choices[c];
       const Request& request = active->request();
-      choice.lease.AssertOwner();
-      sample_slots_.push_back(choice.lease.slot());
+      choice.sequence.lease.AssertOwner();
+      sample_slots_.push_back(choice.sequence.lease.slot());
       sample_rows_.push_back({.params = &request.sampling,
-                              .counts = choice.counts.counts(),
+                              .counts = choice.sequence.counts.counts(),
                               .forbidden = Forbidden(*active, choice),
                               .choice = static_cast<uint64_t>(c),
-                              .position = request.prompt.size() + choice.generated,
+                              .position = static_cast<uint64_t>(choice.sequence.position),
                               .top_logprobs = request.logprobs});
     }
     sample_results_.assign(count, SampleResult{});

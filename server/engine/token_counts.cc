@@ -1,6 +1,7 @@
 #include "server/engine/token_counts.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "absl/container/flat_hash_set.h"
 #include "server/model/state.h"
@@ -18,6 +19,21 @@ void TokenCounts::AddPrompt(absl::Span<const int32_t> prompt) {
 }
 
 void TokenCounts::AddOutput(int32_t id) { ++Find(id).in_output; }
+
+std::vector<TokenCount> TokenCounts::OldestFirst() const {
+  std::vector<int32_t> places(counts_.size());
+  std::iota(places.begin(), places.end(), 0);
+  std::sort(places.begin(), places.end(), [this](int32_t a, int32_t b) { return last_seen_[a] < last_seen_[b]; });
+  std::vector<TokenCount> sorted;
+  for (const int32_t place : places) sorted.push_back(counts_[place]);
+  return sorted;
+}
+
+TokenCounts TokenCounts::FromOldestFirst(absl::Span<const TokenCount> counts) {
+  TokenCounts made;
+  for (const TokenCount& count : counts) made.Find(count.id) = count;
+  return made;
+}
 
 TokenCount& TokenCounts::Find(int32_t id) {
   if (const auto it = index_.find(id); it != index_.end()) {

@@ -18,6 +18,10 @@ class TokenCounts {
   void AddOutput(int32_t id);
   absl::Span<const TokenCount> counts() const { return counts_; }
 
+  // All of it, the id seen longest ago first: what a copy made elsewhere needs.
+  std::vector<TokenCount> OldestFirst() const;
+  static TokenCounts FromOldestFirst(absl::Span<const TokenCount> counts);
+
  private:
   TokenCount& Find(int32_t id);
 

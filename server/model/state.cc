@@ -91,6 +91,14 @@ void StatePool::Copy(int32_t to, int32_t from) {
   backend_->Copy(memory_.data() + to * bytes, memory_.data() + from * bytes, bytes);
 }
 
+void StatePool::Download(int32_t slot, void* to) const {
+  backend_->Download(to, memory_.data() + slot * layout_->slot_bytes(), layout_->slot_bytes());
+}
+
+void StatePool::Upload(int32_t slot, const void* from) {
+  backend_->Upload(memory_.data() + slot * layout_->slot_bytes(), from, layout_->slot_bytes());
+}
+
 void StatePool::Poison(int32_t slot) {
   for (const StateComponent& c : layout_->components()) {
     backend_->Fill(memory_.data() + slot * layout_->slot_bytes() + c.offset, c.dtype, c.count,

@@ -80,6 +80,9 @@ class StatePool {
   void Init(int32_t slot);              // an empty session
   void Copy(int32_t to, int32_t from);  // fork: one copy of slot_bytes
   void Poison(int32_t slot);            // NaN everywhere: a read of a freed slot shows at once
+  // The slot_bytes of a slot, to the host and back.
+  void Download(int32_t slot, void* to) const;
+  void Upload(int32_t slot, const void* from);
 
  private:
   StatePool(Backend& backend, const StateLayout& layout, int32_t slots, Buffer memory)

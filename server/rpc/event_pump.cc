@@ -31,6 +31,11 @@ Call& EventPump::call() const {
   return *call_;
 }
 
+void EventPump::Feed(absl::Span<const int32_t> tokens, bool last) {
+  call().Feed(tokens, last);
+  engine_.Wake();
+}
+
 void EventPump::Cancel() {
   absl::MutexLock lock(&mutex_);
   if (cancelled_ == Call::Cancelled::kNo) {

@@ -23,6 +23,8 @@ class EventPump {
 
   // The next event, or nothing now. Finished is the last.
   std::optional<Event> Next();
+  // As Call::Feed.
+  void Feed(absl::Span<const int32_t> tokens, bool last);
   void Cancel();  // any thread, also before Submit and after the end
   void Detach();
 

@@ -152,6 +152,7 @@ void GenerateStream::WriteSummary(const Finished& finished) {
   summary.set_seed(pump_.request().sampling.seed);
   summary.set_model_fingerprint(serving_.fingerprint);
   summary.set_request_id(message_in_.request_id());
+  if (message_in_.has_session()) summary.set_session_position(finished.session_tokens);
 }
 
 void GenerateStream::End(const absl::Status& status) {

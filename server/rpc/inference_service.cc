@@ -1,5 +1,6 @@
 #include "server/rpc/inference_service.h"
 
+#include "server/rpc/append_stream.h"
 #include "server/rpc/call_end.h"
 #include "server/rpc/generate_stream.h"
 #include "server/rpc/messages.h"
@@ -17,6 +18,11 @@ InferenceService::InferenceService(const Serving& serving) : serving_(serving) {
   MarkMethodRawCallback(1, StrictUnary<v1::ScoreRequest, v1::ScoreResponse>(
                                metrics, [this](auto* context, auto* request, auto* response) {
                                  return Score(context, request, response);
+                               }));
+  MarkMethodRawCallback(3, new grpc::internal::CallbackClientStreamingHandler<grpc::ByteBuffer, v1::AppendResponse>(
+                               [this](grpc::CallbackServerContext* context,
+                                      v1::AppendResponse* response) -> grpc::ServerReadReactor<grpc::ByteBuffer>* {
+                                 return new AppendStream(context, response, serving_);
                                }));
   MarkMethodRawCallback(2, StrictUnary<v1::ClassifyRequest, v1::ClassifyResponse>(
                                metrics, [this](auto* context, auto* request, auto* response) {

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/engine/error.h"
 #include "server/rpc/sampling_request.h"
+#include "server/rpc/session_name.h"
 
 namespace barista {
 namespace {
@@ -60,6 +61,17 @@ absl::Status CheckPositions(size_t prompt, int64_t more, absl::string_view field
   return MakeError({.reason = ErrorReason::kPositionOutOfRange, .field = std::string(field)},
                    absl::StrCat(field, ": ", prompt, " prompt tokens and ", more, " more pass position ", limit,
                                 ", the limit of this model's full attention (positions_max)"));
+}
+
+absl::Status ParseSession(const v1::GenerateRequest& message, Request& request) {
+  if (!message.has_session()) return absl::OkStatus();
+  absl::StatusOr<std::string> id = ParseSessionName(message.session(), "session");
+  if (!id.ok()) return id.status();
+  if (request.n > 1) return FieldError("n", absl::StrCat(request.n, " with a session, which has one past; fork it"));
+  if (message.echo()) return FieldError("echo", "not with a session");
+  if (message.has_prompt_logprobs()) return FieldError("prompt_logprobs", "not with a session");
+  request.session = *std::move(id);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<int32_t> CheckLogprobs(uint32_t value, absl::string_view field, const Serving& serving) {
@@ -132,13 +144,46 @@ absl::StatusOr<Request> ParseGenerate(const v1::GenerateRequest& message, const 
       limit_name = "score_tokens_max, with prompt_logprobs";
     }
   }
-  absl::StatusOr<std::vector<int32_t>> prompt = ParsePrompt(message, limit, limit_name, serving);
-  if (!prompt.ok()) return prompt.status();
-  request.prompt = *std::move(prompt);
+  if (absl::Status s = ParseSession(message, request); !s.ok()) return s;
+  const bool goes_on = message.has_session() && !message.has_text() && !message.has_tokens();
+  if (!goes_on) {
+    absl::StatusOr<std::vector<int32_t>> prompt = ParsePrompt(message, limit, limit_name, serving);
+    if (!prompt.ok()) return prompt.status();
+    request.prompt = *std::move(prompt);
+    if (message.has_session()) request.opening = request.prompt;
+    if (message.has_session() && message.has_text()) {
+      prompt = EncodeText(message.text(), "text", false, serving);
+      if (!prompt.ok()) return prompt.status();
+      request.prompt = *std::move(prompt);
+    }
+  }
   if (absl::Status s = CheckPositions(request.prompt.size(), request.stop.max_tokens, "stop.max_tokens", serving);
       !s.ok()) {
     return s;
   }
+  return request;
+}
+
+absl::StatusOr<std::vector<int32_t>> ParsePiece(const v1::AppendRequest& message, bool add_special,
+                                                const Serving& serving) {
+  absl::StatusOr<std::vector<int32_t>> ids =
+      ParsePrompt(message, serving.limits.prompt_tokens_max, "prompt_tokens_max", serving);
+  if (ids.ok() && message.has_text() && !add_special) return EncodeText(message.text(), "text", false, serving);
+  return ids;
+}
+
+absl::StatusOr<Request> ParseAppend(const v1::AppendRequest& message, const Serving& serving, TimePoint deadline) {
+  if (absl::Status s = CheckTask(Task::kCausalLm, serving); !s.ok()) return s;
+  Request request = {.kind = RequestKind::kAppend, .deadline = deadline};
+  absl::StatusOr<std::string> id = ParseSessionName(message.session(), "session");
+  if (!id.ok()) return id.status();
+  request.session = *std::move(id);
+  absl::StatusOr<std::vector<int32_t>> ids = ParsePiece(message, true, serving);
+  if (!ids.ok()) return ids.status();
+  request.opening = *std::move(ids);
+  ids = ParsePiece(message, false, serving);
+  if (!ids.ok()) return ids.status();
+  request.prompt = *std::move(ids);
   return request;
 }
 

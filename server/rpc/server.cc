@@ -52,6 +52,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const Serving& servi
   int port = 0;
   builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(&self->inference_);
+  builder.RegisterService(&self->session_);
   builder.RegisterService(&self->tokenizer_);
   builder.RegisterService(&self->model_);
   self->server_ = builder.BuildAndStart();
@@ -60,8 +61,8 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const Serving& servi
   }
   self->address_ = WithPort(listen, port);
   self->server_->GetHealthCheckService()->SetServingStatus(true);
-  for (const char* service :
-       {"barista.v1.InferenceService", "barista.v1.TokenizerService", "barista.v1.ModelService"}) {
+  for (const char* service : {"barista.v1.InferenceService", "barista.v1.SessionService", "barista.v1.TokenizerService",
+                              "barista.v1.ModelService"}) {
     self->server_->GetHealthCheckService()->SetServingStatus(service, true);
   }
   return self;

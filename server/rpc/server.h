@@ -12,6 +12,7 @@
 #include "server/rpc/metrics_listener.h"
 #include "server/rpc/model_service.h"
 #include "server/rpc/serving.h"
+#include "server/rpc/session_service.h"
 #include "server/rpc/tokenizer_service.h"
 
 namespace barista {
@@ -33,9 +34,11 @@ class RpcServer {
   void Shutdown(Seconds grace);
 
  private:
-  explicit RpcServer(const Serving& serving) : inference_(serving), tokenizer_(serving), model_(serving) {}
+  explicit RpcServer(const Serving& serving)
+      : inference_(serving), session_(serving), tokenizer_(serving), model_(serving) {}
 
   InferenceService inference_;
+  SessionService session_;
   TokenizerService tokenizer_;
   ModelService model_;
   std::unique_ptr<MetricsListener> metrics_;

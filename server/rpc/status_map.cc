@@ -57,6 +57,12 @@ const char* StatusLabel(const absl::Status& status) {
       return "internal";
     case absl::StatusCode::kUnavailable:
       return "unavailable";
+    case absl::StatusCode::kNotFound:
+      return "not_found";
+    case absl::StatusCode::kAlreadyExists:
+      return "already_exists";
+    case absl::StatusCode::kAborted:
+      return "aborted";
     default:
       return "unknown";
   }

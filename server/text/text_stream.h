@@ -36,6 +36,10 @@ class TextStream {
   // The end of generation for any other reason: what was held back. It may complete a stop string that holds U+FFFD.
   Output Flush();
 
+  // The end of a call whose text may go on later: whole characters that were held back for a stop string. The bytes of
+  // an unfinished one stay in state().
+  std::string Release() { return matcher_.Flush(); }
+
   TextStreamState state() const { return {.detokenizer = detokenizer_.state(), .held = std::string(matcher_.held())}; }
 
  private:

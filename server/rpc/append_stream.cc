@@ -1,0 +1,108 @@
+#include "server/rpc/append_stream.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/engine/error.h"
+#include "server/rpc/call_end.h"
+#include "server/rpc/messages.h"
+#include "server/rpc/request.h"
+#include "server/rpc/status_map.h"
+#include "server/rpc/strict_methods.h"
+
+namespace barista {
+namespace {
+
+constexpr int64_t kAheadMax = 16384;  // tokens that wait in the engine before the next message is read
+
+}  // namespace
+
+AppendStream::AppendStream(grpc::CallbackServerContext* context, v1::AppendResponse* response, const Serving& serving)
+    : serving_(serving), context_(*context), response_(*response), pump_(serving.engine, GivesUpAt(*context)) {
+  absl::MutexLock lock(&mutex_);
+  ReadOn();
+}
+
+void AppendStream::ReadOn() {
+  if (reading_ || all_read_ || ended_ || fed_ - taken_ > kAheadMax) return;
+  reading_ = true;
+  StartRead(&bytes_);
+}
+
+void AppendStream::OnReadDone(bool ok) {
+  absl::MutexLock lock(&mutex_);
+  reading_ = false;
+  if (ended_) return;
+  if (!ok) {
+    all_read_ = true;
+    if (session_.empty()) {
+      End(context_.IsCancelled() ? MakeError({.reason = ErrorReason::kCancelled}, "cancelled by the caller")
+                                 : FieldError("session", "no message came; the first one names the session"));
+    } else if (!context_.IsCancelled()) {  // else the engine ends it
+      pump_.Feed({}, true);
+    }
+    return;
+  }
+  v1::AppendRequest message;
+  absl::Status status;
+  if (ParseBytes(bytes_, message)) {
+    status = Take(message);
+  } else {
+    status = MakeError({.reason = ErrorReason::kMalformedRequest},
+                       "the bytes of the request are not a message of its type (see proto/)");
+  }
+  if (!status.ok()) {
+    if (!session_.empty()) pump_.Cancel();
+    return End(status);
+  }
+  ReadOn();
+}
+
+absl::Status AppendStream::Take(const v1::AppendRequest& message) {
+  if (session_.empty()) {
+    absl::StatusOr<Request> request = ParseAppend(message, serving_, DeadlineOf(context_, serving_));
+    if (!request.ok()) return request.status();
+    fed_ = static_cast<int64_t>(request->prompt.size());
+    absl::Status status = pump_.Submit(*std::move(request), [this] { Pump(); });
+    if (status.ok()) session_ = message.session();
+    return status;
+  }
+  if (message.has_session() && message.session() != session_) {
+    return FieldError("session", absl::StrCat("\"", message.session(), "\" where the first message names ", session_));
+  }
+  absl::StatusOr<std::vector<int32_t>> ids = ParsePiece(message, false, serving_);
+  if (!ids.ok()) return ids.status();
+  fed_ += static_cast<int64_t>(ids->size());
+  pump_.Feed(*ids, false);
+  return absl::OkStatus();
+}
+
+void AppendStream::Pump() {
+  absl::MutexLock lock(&mutex_);
+  while (std::optional<Event> event = pump_.Next()) {
+    if (const auto* progress = std::get_if<PrefillProgress>(&*event)) {
+      taken_ = progress->done;
+    } else if (const auto* finished = std::get_if<Finished>(&*event)) {
+      if (ended_) return;  // a message was refused
+      response_.set_session_position(finished->session_tokens);
+      FillUsage(finished->usage, *response_.mutable_usage());
+      FillTimings(finished->timings, *response_.mutable_timings());
+      response_.set_model_fingerprint(serving_.fingerprint);
+      return End(finished->status);
+    }
+  }
+  ReadOn();
+}
+
+void AppendStream::End(const absl::Status& status) {
+  ended_ = true;
+  RecordEnd(status, serving_.metrics);
+  Finish(ToGrpcStatus(status));
+}
+
+void AppendStream::OnDone() {
+  pump_.Detach();
+  delete this;
+}
+
+}  // namespace barista

@@ -1,0 +1,48 @@
+#include "server/rpc/session_name.h"
+
+#include <algorithm>
+#include <random>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
+#include "server/engine/error.h"
+
+namespace barista {
+namespace {
+
+constexpr absl::string_view kPrefix = "sessions/";
+constexpr size_t kIdBytesMax = 64;
+
+}  // namespace
+
+absl::Status CheckSessionId(absl::string_view id, absl::string_view field) {
+  const auto allowed = [](char c) { return absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.'; };
+  if (id.empty()) return FieldError(field, "empty; 1 to 64 characters are wanted");
+  if (id.size() > kIdBytesMax) {
+    return FieldError(field, absl::StrCat(id.size(), " bytes, limit ", kIdBytesMax));
+  }
+  if (std::all_of(id.begin(), id.end(), allowed)) return absl::OkStatus();
+  return FieldError(field, absl::StrCat("\"", absl::CHexEscape(id), "\" has other characters than a-z A-Z 0-9 - _ ."));
+}
+
+absl::StatusOr<std::string> ParseSessionName(absl::string_view name, absl::string_view field) {
+  absl::string_view id = name;
+  if (!absl::ConsumePrefix(&id, kPrefix)) {
+    return FieldError(field, absl::StrCat("\"", absl::CHexEscape(name.substr(0, 2 * kIdBytesMax)),
+                                          "\" is no name of a session: sessions/ID is wanted"));
+  }
+  if (absl::Status status = CheckSessionId(id, field); !status.ok()) return status;
+  return std::string(id);
+}
+
+std::string DrawnSessionId() {
+  std::random_device random;
+  return absl::StrFormat("%08x%08x", random(), random());
+}
+
+std::string SessionName(absl::string_view id) { return absl::StrCat(kPrefix, id); }
+
+}  // namespace barista

@@ -1,0 +1,22 @@
+// Names of sessions on the wire: "sessions/ID".
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace barista {
+
+// 1 to 64 of a-z A-Z 0-9 - _ . ; errors: kInvalidField naming `field`.
+absl::Status CheckSessionId(absl::string_view id, absl::string_view field);
+
+// The id in a name. Errors: kInvalidField naming `field`.
+absl::StatusOr<std::string> ParseSessionName(absl::string_view name, absl::string_view field);
+
+// A new id: 16 random hexadecimal digits.
+std::string DrawnSessionId();
+
+std::string SessionName(absl::string_view id);
+
+}  // namespace barista
