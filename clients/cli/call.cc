@@ -23,7 +23,7 @@ std::shared_ptr<grpc::Channel> Connect(const Options& options) {
 }
 
 int RunCall(const Options& options, Io& io, const std::function<grpc::Status(grpc::ClientContext&)>& call,
-            const std::function<void()>& before_report) {
+            const std::function<Json()>& before_report) {
   grpc::ClientContext context;
   if (options.deadline.has_value()) {
     context.set_deadline(std::chrono::system_clock::now() +
@@ -39,12 +39,12 @@ int RunCall(const Options& options, Io& io, const std::function<grpc::Status(grp
     status = call(context);
   }
   if (status.ok()) return kOk;
-  before_report();
+  const Json fields = before_report();
   if (interrupted && !options.json) {
     io.err << "barista: interrupted" << std::endl;
     return kInterrupted;
   }
-  const int exit_code = ReportCallError(status, options, io);
+  const int exit_code = ReportCallError(status, fields, options, io);
   return interrupted ? kInterrupted : exit_code;
 }
 

@@ -10,6 +10,7 @@
 
 #include "clients/cli/command.h"
 #include "clients/cli/io.h"
+#include "clients/cli/json.h"
 
 namespace barista::cli {
 
@@ -17,10 +18,11 @@ namespace barista::cli {
 std::shared_ptr<grpc::Channel> Connect(const Options& options);
 
 // Runs `call` with a context that carries the deadline and that Ctrl-C cancels (a second one ends the process).
-// Returns kOk, or the ExitCode of the failure, which has been reported on io.err; `before_report` runs first then.
+// Returns kOk, or the ExitCode of the failure, which has been reported on io.err; `before_report` runs first then, and
+// with --json its fields join the error object.
 int RunCall(
     const Options& options, Io& io, const std::function<grpc::Status(grpc::ClientContext&)>& call,
-    const std::function<void()>& before_report = [] {});
+    const std::function<Json()>& before_report = [] { return Json::object(); });
 
 // Declares --request_id, which every request of InferenceService has. `request` outlives `flags`.
 template <typename Request>

@@ -25,7 +25,7 @@ const std::vector<Entry>& Commands() {
   static const auto* const commands = new std::vector<Entry>{
       {"generate", MakeGenerate}, {"score", MakeScore},           {"classify", MakeClassify},
       {"tokenize", MakeTokenize}, {"detokenize", MakeDetokenize}, {"describe", MakeDescribe},
-      {"repl", MakeRepl},
+      {"session", MakeSession},   {"append", MakeAppend},         {"repl", MakeRepl},
   };
   return *commands;
 }
@@ -41,10 +41,12 @@ constexpr absl::string_view kExitCodes =
     "  0    done\n"
     "  1    failed, for a reason not below (a fault of the server, a file that cannot be read or written)\n"
     "  2    wrong command line; nothing was sent\n"
-    "  3    the server refused the request (INVALID_ARGUMENT, FAILED_PRECONDITION, OUT_OF_RANGE; too long)\n"
+    "  3    the server refused the request (INVALID_ARGUMENT, FAILED_PRECONDITION, OUT_OF_RANGE,\n"
+    "       NOT_FOUND, ALREADY_EXISTS; too long)\n"
     "  4    no server there, or it is shutting down (UNAVAILABLE)\n"
     "  5    the server is full (RESOURCE_EXHAUSTED)\n"
     "  6    the deadline passed (DEADLINE_EXCEEDED)\n"
+    "  7    another call runs on the session: try again (ABORTED)\n"
     "  130  interrupted by Ctrl-C\n";
 
 void AddOptions(FlagSet& flags, Options& options, bool& help) {
@@ -101,7 +103,10 @@ int RunCommand(const Entry& entry, std::span<const std::string> args, Options op
   options.json = options.json || std::find(args.begin(), args.end(), "--json") != args.end();
   const absl::StatusOr<std::vector<std::string>> arguments = flags.Parse(args);
   if (help) {
-    io.out << "Usage: barista " << command->Usage() << "\n\n" << command->Summary() << "\n\n" << flags.Help();
+    const std::string details = command->Details();
+    io.out << "Usage: barista " << command->Usage() << "\n\n"
+           << command->Summary() << "\n\n"
+           << details << (details.empty() ? "" : "\n") << flags.Help();
     return kOk;
   }
   if (!arguments.ok()) {

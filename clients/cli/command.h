@@ -27,6 +27,8 @@ class Command {
   virtual std::string Usage() const = 0;
   // One line for the list of commands.
   virtual std::string Summary() const = 0;
+  // What its help says between the summary and the flags, in whole lines.
+  virtual std::string Details() const { return ""; }
   // The flags beside those of Options. They write into this command, which outlives the set.
   virtual void AddFlags(FlagSet& flags) = 0;
   // Does it, with the arguments that were no flags. Returns an ExitCode, and has said on io.err what went wrong.
@@ -39,6 +41,8 @@ std::unique_ptr<Command> MakeClassify();
 std::unique_ptr<Command> MakeTokenize();
 std::unique_ptr<Command> MakeDetokenize();
 std::unique_ptr<Command> MakeDescribe();
+std::unique_ptr<Command> MakeSession();
+std::unique_ptr<Command> MakeAppend();
 std::unique_ptr<Command> MakeRepl();
 
 }  // namespace barista::cli

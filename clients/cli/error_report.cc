@@ -1,11 +1,9 @@
 #include "clients/cli/error_report.h"
 
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "clients/cli/exit_code.h"
-#include "clients/cli/json.h"
 #include "google/rpc/code.pb.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -22,8 +20,8 @@ void ReportSimple(absl::string_view code, absl::string_view message, bool json, 
 }
 
 // The details of a status as the fields of the JSON error object; empty where there are none.
-nlohmann::ordered_json Details(const grpc::Status& status) {
-  nlohmann::ordered_json details = nlohmann::ordered_json::object();
+Json Details(const grpc::Status& status) {
+  Json details = Json::object();
   google::rpc::Status rich;
   if (!rich.ParseFromString(status.error_details())) return details;
   for (const google::protobuf::Any& any : rich.details()) {
@@ -60,15 +58,16 @@ int ReportInputError(const absl::Status& status, const Options& options, Io& io)
   return is_usage ? kUsage : kFailed;
 }
 
-int ReportCallError(const grpc::Status& status, const Options& options, Io& io) {
-  const nlohmann::ordered_json details = Details(status);
+int ReportCallError(const grpc::Status& status, const Json& fields, const Options& options, Io& io) {
+  const Json details = Details(status);
   const std::string code = CodeName(status.error_code());
   // Without details the answer is gRPC's own, and the one thing that gRPC finds exhausted is the size of a message.
   const bool too_long = status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED && details.empty();
   const int exit_code = too_long ? kRefused : ExitCodeOf(status.error_code());
   if (options.json) {
-    nlohmann::ordered_json error = {{"code", code}, {"message", status.error_message()}};
+    Json error = {{"code", code}, {"message", status.error_message()}};
     error.update(details);
+    error.update(fields);
     io.err << Dump({{"error", error}}) << "\n";
     return exit_code;
   }

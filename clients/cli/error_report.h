@@ -8,6 +8,7 @@
 #include "absl/strings/string_view.h"
 #include "clients/cli/command.h"
 #include "clients/cli/io.h"
+#include "clients/cli/json.h"
 
 namespace barista::cli {
 
@@ -18,7 +19,8 @@ void ReportUsageError(absl::string_view message, bool json, Io& io);
 // us, such as a file that cannot be read; then `code` in JSON is "CLIENT". Returns the ExitCode that stands for it.
 int ReportInputError(const absl::Status& status, const Options& options, Io& io);
 
-// A failed call, with the google.rpc details that came with it. Returns the ExitCode that stands for it.
-int ReportCallError(const grpc::Status& status, const Options& options, Io& io);
+// A failed call, with the google.rpc details that came with it; `fields` (an object) joins the error of --json. Returns
+// the ExitCode that stands for it.
+int ReportCallError(const grpc::Status& status, const Json& fields, const Options& options, Io& io);
 
 }  // namespace barista::cli

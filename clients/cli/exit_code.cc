@@ -10,6 +10,7 @@ ExitCode ExitCodeOf(grpc::StatusCode code) {
     case grpc::StatusCode::FAILED_PRECONDITION:
     case grpc::StatusCode::OUT_OF_RANGE:
     case grpc::StatusCode::NOT_FOUND:
+    case grpc::StatusCode::ALREADY_EXISTS:
     case grpc::StatusCode::UNIMPLEMENTED:
       return kRefused;
     case grpc::StatusCode::UNAVAILABLE:
@@ -18,6 +19,8 @@ ExitCode ExitCodeOf(grpc::StatusCode code) {
       return kResourceExhausted;
     case grpc::StatusCode::DEADLINE_EXCEEDED:
       return kDeadline;
+    case grpc::StatusCode::ABORTED:
+      return kBusy;
     default:
       return kFailed;
   }

@@ -9,10 +9,11 @@ enum ExitCode : int {
   kOk = 0,
   kFailed = 1,             // anything without a number of its own, such as a fault of the server
   kUsage = 2,              // the command line is wrong; nothing was sent
-  kRefused = 3,            // the server refused the request: INVALID_ARGUMENT, FAILED_PRECONDITION, OUT_OF_RANGE …
+  kRefused = 3,            // the server refused the request: INVALID_ARGUMENT, FAILED_PRECONDITION, NOT_FOUND …
   kUnavailable = 4,        // no server there, or it is shutting down: UNAVAILABLE
   kResourceExhausted = 5,  // the server is full: RESOURCE_EXHAUSTED
   kDeadline = 6,           // DEADLINE_EXCEEDED
+  kBusy = 7,               // another call runs on the session: ABORTED
   kInterrupted = 130,      // Ctrl-C
 };
 

@@ -5,6 +5,7 @@
 #include "clients/cli/exit_code.h"
 #include "clients/cli/prompt.h"
 #include "clients/cli/sampling_flags.h"
+#include "clients/cli/session_name.h"
 #include "clients/cli/stream_printer.h"
 
 namespace barista::cli {
@@ -17,6 +18,12 @@ class Generate final : public Command {
 
   void AddFlags(FlagSet& flags) override {
     prompt_.AddFlags(flags);
+    flags.Section("Session");
+    flags.Value("session", "NAME", "Continue this session: the input is added to its past; none is needed then.",
+                [this](absl::string_view name) {
+                  request_.set_session(SessionName(name));
+                  return absl::OkStatus();
+                });
     AddSamplingFlags(flags, request_);
     AddStopFlags(flags, request_);
     flags.Section("Output");
@@ -30,7 +37,7 @@ class Generate final : public Command {
   }
 
   int Run(const std::vector<std::string>& arguments, const Options& options, Io& io) override {
-    const absl::Status resolved = prompt_.Resolve(arguments, io);
+    const absl::Status resolved = prompt_.Resolve(arguments, io, /*optional=*/request_.has_session());
     if (!resolved.ok()) return ReportInputError(resolved, options, io);
     prompt_.Fill(request_);
     Generation generation;

@@ -81,6 +81,7 @@ Json GenerationJson(const Generation& generation) {
   json["seed"] = summary.seed();
   json["model_fingerprint"] = summary.model_fingerprint();
   if (!summary.request_id().empty()) json["request_id"] = summary.request_id();
+  if (summary.has_session_position()) json["session_position"] = summary.session_position();
   return json;
 }
 
@@ -104,7 +105,11 @@ std::string StatisticsLine(const Generation& generation) {
   const std::string reasons = absl::StrJoin(generation.choices, ", ", [](std::string* out, const Choice& choice) {
     out->append(FinishReasonName(choice.finish_reason));
   });
-  return absl::StrCat(line, "; finish: ", reasons, "; seed ", generation.summary->seed());
+  absl::StrAppend(&line, "; finish: ", reasons, "; seed ", generation.summary->seed());
+  if (generation.summary->has_session_position()) {
+    absl::StrAppend(&line, "; session at position ", generation.summary->session_position());
+  }
+  return line;
 }
 
 }  // namespace barista::cli

@@ -29,7 +29,7 @@ struct Generation {
   void Add(const v1::GenerateResponse& response);
 };
 
-// {"text", "tokens", "finish_reason", …, "usage", "timings", "seed", "model_fingerprint"}: the fields of the first
+// {"text", "tokens", "finish_reason", …, "usage", "timings", "seed", "model_fingerprint", …}: the fields of the first
 // choice lie at the top; with several choices, all of them are in "choices" as well.
 Json GenerationJson(const Generation& generation);
 

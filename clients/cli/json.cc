@@ -1,5 +1,8 @@
 #include "clients/cli/json.h"
 
+#include <google/protobuf/timestamp.pb.h>
+#include <google/protobuf/util/time_util.h>
+
 #include <cctype>
 #include <charconv>
 #include <cmath>
@@ -69,6 +72,9 @@ std::string EnumName(const google::protobuf::EnumValueDescriptor& value) {
 }
 
 Json MessageJson(const Message& message) {
+  if (const auto* time = google::protobuf::DynamicCastToGenerated<google::protobuf::Timestamp>(&message)) {
+    return google::protobuf::util::TimeUtil::ToString(*time);
+  }
   Json json = Json::object();
   std::vector<const FieldDescriptor*> fields;
   message.GetReflection()->ListFields(message, &fields);

@@ -1,5 +1,6 @@
 // Messages of the contract as JSON for people and scripts: numbers are numbers (64-bit ones too), enum values are lower
-// case without their prefix, fields that are not set are left out.
+// case without their prefix, times are texts of RFC 3339 ("2026-01-02T03:04:05Z"), fields that are not set are left
+// out.
 #pragma once
 
 #include <google/protobuf/message.h>

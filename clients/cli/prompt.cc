@@ -1,7 +1,6 @@
 #include "clients/cli/prompt.h"
 
 #include <fstream>
-#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -10,7 +9,16 @@
 namespace barista::cli {
 namespace {
 
-std::string ReadAll(std::istream& in) { return std::string(std::istreambuf_iterator<char>(in), {}); }
+// Whatever can be read; in.bad() tells whether that was not all, as of a directory.
+std::string ReadAll(std::istream& in) {
+  std::string text;
+  char buffer[65536];
+  while (in) {
+    in.read(buffer, sizeof(buffer));
+    text.append(buffer, static_cast<size_t>(in.gcount()));
+  }
+  return text;
+}
 
 }  // namespace
 
@@ -45,8 +53,9 @@ void Prompt::AddFlags(FlagSet& flags, bool text_only) {
   });
 }
 
-absl::Status Prompt::Resolve(const std::vector<std::string>& arguments, Io& io) {
+absl::Status Prompt::Resolve(const std::vector<std::string>& arguments, Io& io, bool optional) {
   const size_t sources = arguments.size() + prompt_.has_value() + file_.has_value() + tokens_.has_value();
+  if (optional && sources == 0) return absl::OkStatus();
   if (sources != 1) {
     const absl::string_view choices =
         text_only_ ? "TEXT, -, --prompt or --prompt_file" : "TEXT, -, --prompt, --prompt_file or --tokens";
@@ -54,14 +63,16 @@ absl::Status Prompt::Resolve(const std::vector<std::string>& arguments, Io& io) 
                                                    ": give exactly one of ", choices,
                                                    arguments.size() > 1 ? " (quote a text of several words)" : ""));
   }
+  given_ = true;
   if (prompt_.has_value()) text_ = *prompt_;
   if (!arguments.empty() && arguments.front() != "-") text_ = arguments.front();
   if ((!arguments.empty() && arguments.front() == "-") || file_ == "-") {
     text_ = ReadAll(io.in);
   } else if (file_.has_value()) {
     std::ifstream file(*file_, std::ios::binary);
-    if (file) text_ = ReadAll(file);
-    if (!file) return absl::NotFoundError(absl::StrCat("cannot read ", *file_));
+    const bool opened = file.is_open();
+    if (opened) text_ = ReadAll(file);
+    if (!opened || file.bad()) return absl::NotFoundError(absl::StrCat("cannot read ", *file_));
   }
   return absl::OkStatus();
 }

@@ -21,16 +21,18 @@ class Prompt {
   // Declares --prompt, --prompt_file and, unless `text_only`, --tokens.
   void AddFlags(FlagSet& flags, bool text_only = false);
 
-  // Reads the file or stdin. InvalidArgument unless the text or ids were given exactly once; NotFound where the file
-  // cannot be read. Sent as they are: whether they are UTF-8 and of allowed length is the server's to say.
-  absl::Status Resolve(const std::vector<std::string>& arguments, Io& io);
+  // Reads the file or stdin. InvalidArgument unless the text or ids were given exactly once (or, where `optional`, not
+  // at all); NotFound where the file cannot be read. Sent as they are: whether they are UTF-8 and of allowed length is
+  // the server's to say.
+  absl::Status Resolve(const std::vector<std::string>& arguments, Io& io, bool optional = false);
 
   bool is_text() const { return !tokens_.has_value(); }
   const std::string& text() const { return text_; }
 
-  // Writes it into the `text` or `tokens` of a request.
+  // Writes it into the `text` or `tokens` of a request, where one was given.
   template <typename Request>
   void Fill(Request& request) const {
+    if (!given_) return;
     if (is_text()) {
       request.set_text(text_);
     } else {
@@ -40,6 +42,7 @@ class Prompt {
 
  private:
   bool text_only_ = false;
+  bool given_ = false;
   std::optional<std::string> prompt_;
   std::optional<std::string> file_;
   std::optional<std::vector<uint32_t>> tokens_;

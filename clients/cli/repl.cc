@@ -1,5 +1,5 @@
 // The REPL: type the beginning of a text, read its continuation. For completion models: lines are prompts, not turns
-// of a chat; /more goes on where the last text ended.
+// of a chat; /more goes on where the last text ended. In a session lines are added to its past.
 #include <memory>
 #include <string>
 #include <utility>
@@ -18,6 +18,7 @@
 #include "clients/cli/exit_code.h"
 #include "clients/cli/line_reader.h"
 #include "clients/cli/sampling_flags.h"
+#include "clients/cli/session_name.h"
 #include "clients/cli/stream_printer.h"
 
 namespace barista::cli {
@@ -32,6 +33,7 @@ struct SlashCommand {
 constexpr SlashCommand kCommands[] = {
     {"/more", "", "go on where the last text ended"},
     {"/set", "NAME VALUE", "set a parameter, such as: /set temperature 0.8 (\\n in a value is a line break)"},
+    {"/session", "[NAME]", "add what follows to this session's past; without NAME, to none again"},
     {"/params", "", "show the parameters that are set"},
     {"/reset", "", "forget them: the server's defaults again"},
     {"/flags", "", "list every parameter"},
@@ -126,20 +128,43 @@ class Repl final : public Command {
     last_text_ = text + generation.choices.front().text;
   }
 
+  // Where the last text ended: a session knows its past, else all of it is sent again.
+  void More(const Options& options, Io& io) {
+    if (request_.has_session()) {
+      request_.clear_prompt();
+      Generation generation;
+      RunGenerate(request_, options, io, generation);
+    } else if (last_text_.empty()) {
+      io.err << "nothing to continue yet\n";
+    } else {
+      Continue(last_text_, options, io);
+    }
+  }
+
+  // A session that the server does not know changes nothing.
+  void UseSession(const std::string& name, const Options& options, Io& io) {
+    if (!name.empty() && MakeSession()->Run({"get", name}, options, io) != kOk) return;
+    request_.clear_session();
+    if (!name.empty()) request_.set_session(SessionName(name));
+    last_text_.clear();
+  }
+
   void RunLine(absl::string_view line, const Options& options, Io& io) {
     const std::pair<absl::string_view, absl::string_view> words = absl::StrSplit(line, absl::MaxSplits(' ', 1));
     const auto& [command, rest] = words;
     if (command == "/help") {
       Help(io);
     } else if (command == "/more") {
-      if (last_text_.empty()) io.err << "nothing to continue yet\n";
-      if (!last_text_.empty()) Continue(last_text_, options, io);
+      More(options, io);
+    } else if (command == "/session") {
+      UseSession(std::string(absl::StripAsciiWhitespace(rest)), options, io);
     } else if (command == "/set") {
       SetParameter(rest, io);
     } else if (command == "/params") {
       io.out << Dump(MessageJson(request_.sampling())) << "\n" << Dump(MessageJson(request_.stop())) << "\n";
     } else if (command == "/reset") {
-      request_.Clear();
+      request_.clear_sampling();
+      request_.clear_stop();
     } else if (command == "/flags") {
       io.out << parameters_.Help();
     } else if (command == "/tokens") {

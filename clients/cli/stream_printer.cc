@@ -79,7 +79,10 @@ int RunGenerate(const v1::GenerateRequest& request, const Options& options, Io& 
     const grpc::Status status = reader->Finish();
     return io.out ? status : grpc::Status::OK;  // not the call has failed then
   };
-  const int exit_code = RunCall(options, io, call, [&] { printer.Abort(); });
+  const int exit_code = RunCall(options, io, call, [&] {
+    printer.Abort();
+    return Json::object();
+  });
   if (exit_code != kOk || !io.out) return exit_code;
   if (options.json) {
     io.out << Dump(GenerationJson(generation)) << std::endl;

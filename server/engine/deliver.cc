@@ -41,6 +41,8 @@ void Engine::Deliver(ActiveCall& active, int32_t c, SampleResult result) {
       choice.text = std::make_unique<TextStream>(*tokenizer_, request.stop.stop_strings, choice.text->state());
     }
   }
+  // As it is now: a fork of the session needs it too.
+  if (active.session != nullptr && choice.text != nullptr) choice.sequence.decoded = choice.text->state().detokenizer;
   token.logprobs = std::move(result);
   if (token.finish == FinishReason::kNone && choice.generated == request.stop.max_tokens) {
     token.finish = FinishReason::kLength;
@@ -69,6 +71,7 @@ void Engine::EndChoice(ActiveCall& active, int32_t c, Token last) {
   }
   active.call->Push(std::move(last));
   choice.ended = true;
+  if (active.session != nullptr && choice.text != nullptr) choice.sequence.decoded = choice.text->state().detokenizer;
   if (active.session == nullptr) choice.sequence.lease = SlotLease();
   const bool all = std::all_of(active.choices.begin(), active.choices.end(), [](const Choice& x) { return x.ended; });
   if (all) End(active, absl::OkStatus());
@@ -108,8 +111,7 @@ void Engine::End(ActiveCall& active, absl::Status status, std::vector<double> cl
       .class_logits = std::move(class_logits)};
   active.ended = true;
   if (active.session != nullptr) {
-    Choice& choice = active.choices[0];
-    if (choice.text != nullptr) choice.sequence.decoded = choice.text->state().detokenizer;
+    const Choice& choice = active.choices[0];
     finished.session_tokens = choice.sequence.tokens();
     sessions_.GiveBack(*std::exchange(active.session, nullptr));
   }
@@ -118,7 +120,7 @@ void Engine::End(ActiveCall& active, absl::Status status, std::vector<double> cl
   {
     absl::MutexLock lock(&mutex_);
     --in_engine_;
-    if (!admitted) --waiting_count_;
+    if (!admitted && active.request().session.empty()) --waiting_count_;
   }
   active.call->Push(std::move(finished));
 }

@@ -62,6 +62,7 @@ absl::StatusOr<std::shared_ptr<Call>> Engine::Submit(Request request, std::funct
   ActiveCall active;
   active.arrived = clock_.Now();
   const int32_t n = request.n;
+  const bool kept = !request.session.empty();  // it has its slot, and waits for none
   // What one step may send always fits in an empty outbox (Plan), or the call would never run.
   const size_t outbox_events_max = std::max<size_t>(options_.outbox_events_max, n + 2);
   active.call = std::make_shared<Call>(std::move(request), outbox_events_max, std::move(on_events));
@@ -75,7 +76,7 @@ absl::StatusOr<std::shared_ptr<Call>> Engine::Submit(Request request, std::funct
   } else if (n > slots_.total()) {
     refused = MakeError({.reason = ErrorReason::kSessionsMax},
                         absl::StrCat("n = ", n, " needs as many slots; this server has ", slots_.total()));
-  } else if (waiting_count_ >= options_.queue_requests_max + slots_available_) {
+  } else if (!kept && waiting_count_ >= options_.queue_requests_max + slots_available_) {
     refused =
         MakeError({.reason = ErrorReason::kQueueFull, .retry_after_seconds = 1},
                   absl::StrCat(waiting_count_, " requests are waiting already, limit ", options_.queue_requests_max));
@@ -87,7 +88,7 @@ absl::StatusOr<std::shared_ptr<Call>> Engine::Submit(Request request, std::funct
   std::shared_ptr<Call> call = active.call;
   submitted_.push_back(std::move(active));
   ++in_engine_;
-  metrics_.num_requests_waiting.Set(static_cast<double>(++waiting_count_));
+  if (!kept) metrics_.num_requests_waiting.Set(static_cast<double>(++waiting_count_));
   wake_.Signal();
   return call;
 }
@@ -234,22 +235,28 @@ void Engine::Reap() {
 }
 
 void Engine::Admit() {
-  while (!waiting_.empty()) {
-    const int32_t wanted = static_cast<int32_t>(waiting_.front().choices.size());
-    if (wanted > slots_.available() && wanted <= slots_.total() - sessions_.size()) return;  // some will come free
+  RefuseHopeless();
+  while (!waiting_.empty() && static_cast<int32_t>(waiting_.front().choices.size()) <= slots_.available()) {
     auto active = std::make_unique<ActiveCall>(std::move(waiting_.front()));
     waiting_.pop_front();
-    if (wanted > slots_.available()) {
-      const absl::Status kept =
-          MakeError({.reason = ErrorReason::kSessionsMax, .retry_after_seconds = 1},
-                    absl::StrCat(sessions_.size(), " of ", slots_.total(), " slots are kept by sessions, and ", wanted,
-                                 wanted == 1 ? " is" : " are", " wanted"));
-      metrics_.admission_refusals(absl::AsciiStrToLower(Name(ErrorReason::kSessionsMax))).Increment();
-      End(*active, kept);
-      continue;
-    }
     for (Choice& choice : active->choices) choice.sequence.lease = *slots_.Acquire();
     Begin(std::move(active));
+  }
+}
+
+void Engine::RefuseHopeless() {
+  const int32_t left = slots_.total() - sessions_.size();
+  for (auto it = waiting_.begin(); it != waiting_.end();) {
+    const int32_t wanted = static_cast<int32_t>(it->choices.size());
+    if (wanted <= left) {
+      ++it;
+      continue;
+    }
+    metrics_.admission_refusals(absl::AsciiStrToLower(Name(ErrorReason::kSessionsMax))).Increment();
+    End(*it, MakeError({.reason = ErrorReason::kSessionsMax, .retry_after_seconds = 1},
+                       absl::StrCat(sessions_.size(), " of ", slots_.total(), " slots are kept by sessions, and ",
+                                    wanted, wanted == 1 ? " is" : " are", " wanted")));
+    it = waiting_.erase(it);
   }
 }
 
@@ -267,12 +274,13 @@ void Engine::Begin(std::unique_ptr<ActiveCall> active) {
         *tokenizer_, stop.min_tokens == 0 ? stop.stop_strings : std::make_shared<const StopStrings>(), text);
   }
   active->admitted = clock_.Now();
+  const bool waited = active->request().session.empty();
   const bool goes_on = active->prompt().empty() && active->request().kind == RequestKind::kGenerate;
   if (goes_on) active->prefilled = active->admitted;
   metrics_.request_queue_time_seconds.Observe(SecondsBetween(active->arrived, active->admitted));
   running_.push_back(std::move(active));
   absl::MutexLock lock(&mutex_);
-  --waiting_count_;
+  if (waited) --waiting_count_;
   slots_available_ = slots_.available();
 }
 

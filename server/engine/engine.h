@@ -66,6 +66,7 @@ class Engine {
   void TakeSubmitted();
   void Reap();                                     // ends cancelled and expired calls
   void Admit();                                    // gives slots to the oldest waiting calls
+  void RefuseHopeless();                           // calls that want more slots than sessions leave
   void Begin(std::unique_ptr<ActiveCall> active);  // an admitted call starts to run
   void TakeSession(ActiveCall active);
   void TakeFed();  // what Append calls were fed

@@ -154,9 +154,9 @@ void Engine::AfterForward() {
     active.prompt_done += s.tokens;
     metrics_.prompt_tokens_total.Increment(s.tokens);
     const int64_t prompt = static_cast<int64_t>(active.prompt().size());
+    const absl::Span<const int32_t> read(active.prompt().data() + active.prompt_done - s.tokens, s.tokens);
+    if (active.counts_tokens()) sequence.counts.AddPrompt(read);
     if (request.kind == RequestKind::kAppend) {
-      const absl::Span<const int32_t> read(active.appended.data() + active.prompt_done - s.tokens, s.tokens);
-      sequence.counts.AddPrompt(read);
       active.call->Push(PrefillProgress{.done = active.dropped + active.prompt_done, .total = active.prompt_tokens()});
       continue;
     }
@@ -167,7 +167,6 @@ void Engine::AfterForward() {
       End(active, absl::OkStatus());
       continue;
     }
-    if (active.counts_tokens()) sequence.counts.AddPrompt(active.prompt());
     for (size_t other = 1; other < active.choices.size(); ++other) {
       Sequence& copy = active.choices[other].sequence;
       pool_.Copy(copy.lease.slot(), sequence.lease.slot());

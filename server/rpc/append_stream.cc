@@ -30,39 +30,43 @@ void AppendStream::ReadOn() {
 }
 
 void AppendStream::OnReadDone(bool ok) {
-  absl::MutexLock lock(&mutex_);
-  reading_ = false;
-  if (ended_) return;
-  if (!ok) {
-    all_read_ = true;
-    if (session_.empty()) {
-      End(context_.IsCancelled() ? MakeError({.reason = ErrorReason::kCancelled}, "cancelled by the caller")
-                                 : FieldError("session", "no message came; the first one names the session"));
-    } else if (!context_.IsCancelled()) {  // else the engine ends it
-      pump_.Feed({}, true);
-    }
-    return;
+  {
+    absl::MutexLock lock(&mutex_);
+    reading_ = false;
+    all_read_ = !ok;
+    if (ended_) return;
   }
-  v1::AppendRequest message;
-  absl::Status status;
-  if (ParseBytes(bytes_, message)) {
-    status = Take(message);
-  } else {
-    status = MakeError({.reason = ErrorReason::kMalformedRequest},
-                       "the bytes of the request are not a message of its type (see proto/)");
+  // Without the lock: Submit holds one that the engine holds while it calls Pump.
+  const absl::Status status = ok ? Take() : Last();
+  {
+    absl::MutexLock lock(&mutex_);
+    if (ended_) return;
+    if (status.ok()) return ReadOn();
+    End(status);
   }
-  if (!status.ok()) {
-    if (!session_.empty()) pump_.Cancel();
-    return End(status);
-  }
-  ReadOn();
+  if (!session_.empty()) pump_.Cancel();
 }
 
-absl::Status AppendStream::Take(const v1::AppendRequest& message) {
+absl::Status AppendStream::Last() {
+  const bool left = context_.IsCancelled();
+  if (!session_.empty()) {
+    if (!left) pump_.Feed({}, true);  // else the engine ends the call
+    return absl::OkStatus();
+  }
+  return left ? MakeError({.reason = ErrorReason::kCancelled}, "cancelled by the caller")
+              : FieldError("session", "no message came; the first one names the session");
+}
+
+absl::Status AppendStream::Take() {
+  v1::AppendRequest message;
+  if (!ParseBytes(bytes_, message)) {
+    return MakeError({.reason = ErrorReason::kMalformedRequest},
+                     "the bytes of the request are not a message of its type (see proto/)");
+  }
   if (session_.empty()) {
     absl::StatusOr<Request> request = ParseAppend(message, serving_, DeadlineOf(context_, serving_));
     if (!request.ok()) return request.status();
-    fed_ = static_cast<int64_t>(request->prompt.size());
+    CountFed(request->prompt.size());
     absl::Status status = pump_.Submit(*std::move(request), [this] { Pump(); });
     if (status.ok()) session_ = message.session();
     return status;
@@ -72,9 +76,14 @@ absl::Status AppendStream::Take(const v1::AppendRequest& message) {
   }
   absl::StatusOr<std::vector<int32_t>> ids = ParsePiece(message, false, serving_);
   if (!ids.ok()) return ids.status();
-  fed_ += static_cast<int64_t>(ids->size());
+  CountFed(ids->size());
   pump_.Feed(*ids, false);
   return absl::OkStatus();
+}
+
+void AppendStream::CountFed(size_t tokens) {
+  absl::MutexLock lock(&mutex_);
+  fed_ += static_cast<int64_t>(tokens);
 }
 
 void AppendStream::Pump() {

@@ -19,8 +19,10 @@ class AppendStream final : public grpc::ServerReadReactor<grpc::ByteBuffer> {
   void OnCancel() override { pump_.Cancel(); }
   void OnDone() override;
 
-  void Pump();  // the engine's thread
-  absl::Status Take(const v1::AppendRequest& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Pump();          // the engine's thread
+  absl::Status Take();  // the message that was read
+  absl::Status Last();  // none will follow
+  void CountFed(size_t tokens);
   void ReadOn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void End(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -29,9 +31,9 @@ class AppendStream final : public grpc::ServerReadReactor<grpc::ByteBuffer> {
   v1::AppendResponse& response_;
   EventPump pump_;
   grpc::ByteBuffer bytes_;
+  std::string session_;  // the name, while a call is in the engine; of OnReadDone alone
 
   absl::Mutex mutex_;
-  std::string session_ ABSL_GUARDED_BY(mutex_);    // the name; empty before the first message
   int64_t fed_ ABSL_GUARDED_BY(mutex_) = 0;        // tokens given to the engine
   int64_t taken_ ABSL_GUARDED_BY(mutex_) = 0;      // tokens that it has read
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;   // a read is under way

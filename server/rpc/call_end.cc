@@ -24,4 +24,9 @@ void RecordEnd(const absl::Status& status, Metrics& metrics) {
   if (!status.ok()) metrics.errors(absl::AsciiStrToLower(Name(DetailOf(status).reason))).Increment();
 }
 
+void RecordNoSlot(const absl::Status& status, Metrics& metrics) {
+  if (status.ok() || DetailOf(status).reason != ErrorReason::kSessionsMax) return;
+  metrics.admission_refusals(absl::AsciiStrToLower(Name(ErrorReason::kSessionsMax))).Increment();
+}
+
 }  // namespace barista

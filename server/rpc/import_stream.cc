@@ -65,6 +65,7 @@ absl::Status ImportStream::Make() {
 
 void ImportStream::End(const absl::Status& status) {
   RecordEnd(status, serving_.metrics);
+  RecordNoSlot(status, serving_.metrics);
   Finish(ToGrpcStatus(status));
 }
 

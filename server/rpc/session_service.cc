@@ -84,6 +84,7 @@ grpc::ServerUnaryReactor* SessionService::Answer(grpc::CallbackServerContext& co
   grpc::ServerUnaryReactor* reactor = context.DefaultReactor();  // once: each call makes a new one
   const auto finish = [reactor, this](const absl::Status& status) {
     RecordEnd(status, serving_.metrics);
+    RecordNoSlot(status, serving_.metrics);
     reactor->Finish(ToGrpcStatus(status));
   };
   if (checked.ok() && serving_.model.config().task != Task::kCausalLm) {

@@ -38,10 +38,17 @@ grpc::Status WithDetails(grpc::StatusCode code, const std::string& message) {
 TEST(CallTest, ExitCodeTellsTheKindOfFailure) {
   FakeServer server;
   const std::vector<std::pair<grpc::StatusCode, int>> expected = {
-      {grpc::StatusCode::INTERNAL, 1},           {grpc::StatusCode::CANCELLED, 1},
-      {grpc::StatusCode::INVALID_ARGUMENT, 3},   {grpc::StatusCode::FAILED_PRECONDITION, 3},
-      {grpc::StatusCode::OUT_OF_RANGE, 3},       {grpc::StatusCode::UNAVAILABLE, 4},
-      {grpc::StatusCode::RESOURCE_EXHAUSTED, 5}, {grpc::StatusCode::DEADLINE_EXCEEDED, 6},
+      {grpc::StatusCode::INTERNAL, 1},
+      {grpc::StatusCode::CANCELLED, 1},
+      {grpc::StatusCode::INVALID_ARGUMENT, 3},
+      {grpc::StatusCode::FAILED_PRECONDITION, 3},
+      {grpc::StatusCode::OUT_OF_RANGE, 3},
+      {grpc::StatusCode::UNAVAILABLE, 4},
+      {grpc::StatusCode::RESOURCE_EXHAUSTED, 5},
+      {grpc::StatusCode::DEADLINE_EXCEEDED, 6},
+      {grpc::StatusCode::NOT_FOUND, 3},
+      {grpc::StatusCode::ALREADY_EXISTS, 3},
+      {grpc::StatusCode::ABORTED, 7},
   };
   for (const auto& [code, exit_code] : expected) {
     server.status = WithDetails(code, "because");
@@ -50,6 +57,7 @@ TEST(CallTest, ExitCodeTellsTheKindOfFailure) {
     }
     EXPECT_EQ(RunBarista(server, {"describe"}).code, exit_code);
     EXPECT_EQ(RunBarista(server, {"detokenize", "1"}).code, exit_code);
+    EXPECT_EQ(RunBarista(server, {"session", "list"}).code, exit_code);
   }
 }
 
@@ -105,6 +113,7 @@ TEST(CallTest, UsageErrorsSendNothingAndExit2) {
   const std::vector<std::vector<std::string>> wrong = {
       {"generate"},
       {"generate", "two", "words"},
+      {"generate", "two", "words", "--session=demo"},
       {"generate", "text", "--tokens=1"},
       {"generate", "--tokens=1,,2"},
       {"generate", "--tokens=4294967296"},
@@ -118,6 +127,10 @@ TEST(CallTest, UsageErrorsSendNothingAndExit2) {
       {"score", "text", "--temperature=1"},
       {"describe", "text"},
       {"repl", "text"},
+      {"append", "file"},
+      {"append", "--session=demo", "file", "--tokens=1"},
+      {"append", "--session=demo", "one", "two"},
+      {"append", "--session=demo", "--tokens=1,x"},
       {"brew"},
       {"--colour=red", "generate", "text"},
   };
@@ -143,6 +156,7 @@ TEST(CallTest, UnreadableFileIsNamed) {
   const Result result = RunBarista(server, {"score", "--prompt_file=/nonexistent/file"});
   EXPECT_EQ(result.code, 1);
   EXPECT_EQ(result.err, "barista: cannot read /nonexistent/file\n");
+  EXPECT_EQ(RunBarista(server, {"score", "--prompt_file=/"}).err, "barista: cannot read /\n");
 }
 
 }  // namespace

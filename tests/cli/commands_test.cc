@@ -131,7 +131,8 @@ TEST(HelpTest, EveryCommandHasHelpAndTheExitCodesAreListed) {
   const Result general = RunBarista(server, {"help"});
   EXPECT_EQ(general.code, 0);
   EXPECT_THAT(general.out, HasSubstr("  130  interrupted by Ctrl-C"));
-  for (const std::string command : {"generate", "score", "classify", "tokenize", "detokenize", "describe", "repl"}) {
+  for (const std::string command :
+       {"generate", "score", "classify", "tokenize", "detokenize", "describe", "session", "append", "repl"}) {
     EXPECT_THAT(general.out, HasSubstr("  " + command));
     for (const Result& help : {RunBarista(server, {"help", command}), RunBarista(server, {command, "--help"}),
                                RunBarista(server, {command, "-h"})}) {

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "barista/v1/inference.grpc.pb.h"
 #include "barista/v1/model.grpc.pb.h"
+#include "barista/v1/session.grpc.pb.h"
 #include "barista/v1/tokenizer.grpc.pb.h"
 #include "clients/cli/cli.h"
 
@@ -22,7 +23,8 @@ namespace barista::cli {
 
 class FakeServer final : public v1::InferenceService::Service,
                          public v1::TokenizerService::Service,
-                         public v1::ModelService::Service {
+                         public v1::ModelService::Service,
+                         public v1::SessionService::Service {
  public:
   FakeServer() {
     grpc::ServerBuilder builder;
@@ -30,6 +32,7 @@ class FakeServer final : public v1::InferenceService::Service,
     builder.RegisterService(static_cast<v1::InferenceService::Service*>(this));
     builder.RegisterService(static_cast<v1::TokenizerService::Service*>(this));
     builder.RegisterService(static_cast<v1::ModelService::Service*>(this));
+    builder.RegisterService(static_cast<v1::SessionService::Service*>(this));
     server_ = builder.BuildAndStart();
   }
   ~FakeServer() override { server_->Shutdown(); }
@@ -43,8 +46,18 @@ class FakeServer final : public v1::InferenceService::Service,
   v1::TokenizeResponse tokenize_response;
   v1::DetokenizeResponse detokenize_response;
   v1::GetModelResponse model_response;
-  grpc::Status status;                                                    // how every call ends
-  std::function<void(grpc::ServerContext&)> after_stream = [](auto&) {};  // before Generate ends
+  v1::CreateSessionResponse create_response;
+  v1::GetSessionResponse get_response;
+  std::vector<v1::ListSessionsResponse> pages;  // of ListSessions, the first for the first call
+  v1::ForkSessionResponse fork_response;
+  v1::AppendResponse append_response;
+  std::vector<v1::ExportSessionResponse> export_stream;
+  v1::ImportSessionResponse import_response;
+  int busy_answers = 0;  // of GetSession, before it tells of a session that is not busy
+  grpc::Status status;   // how every call ends
+  std::function<void(grpc::ServerContext&)> after_stream = [](auto&) {};  // before Generate or ExportSession ends
+
+  std::function<void(grpc::ServerContext&)> after_message = [](auto&) {};  // after each one of Append or ImportSession
 
   // What they were asked. Read after the call.
   v1::GenerateRequest generate_request;
@@ -52,6 +65,14 @@ class FakeServer final : public v1::InferenceService::Service,
   v1::ClassifyRequest classify_request;
   v1::TokenizeRequest tokenize_request;
   v1::DetokenizeRequest detokenize_request;
+  v1::CreateSessionRequest create_request;
+  v1::GetSessionRequest get_request;
+  std::vector<v1::ListSessionsRequest> list_requests;
+  v1::ForkSessionRequest fork_request;
+  v1::DeleteSessionRequest delete_request;
+  std::vector<v1::AppendRequest> append_requests;
+  v1::ExportSessionRequest export_request;
+  std::vector<v1::ImportSessionRequest> import_requests;
   std::string user_agent;
 
  private:
@@ -89,6 +110,67 @@ class FakeServer final : public v1::InferenceService::Service,
   }
   grpc::Status GetModel(grpc::ServerContext*, const v1::GetModelRequest*, v1::GetModelResponse* response) override {
     *response = model_response;
+    return status;
+  }
+  grpc::Status CreateSession(grpc::ServerContext*, const v1::CreateSessionRequest* request,
+                             v1::CreateSessionResponse* response) override {
+    create_request = *request;
+    *response = create_response;
+    return status;
+  }
+  grpc::Status GetSession(grpc::ServerContext*, const v1::GetSessionRequest* request,
+                          v1::GetSessionResponse* response) override {
+    get_request = *request;
+    *response = get_response;
+    if (busy_answers > 0 && busy_answers-- > 0) response->mutable_session()->set_busy(true);
+    return status;
+  }
+  grpc::Status ListSessions(grpc::ServerContext*, const v1::ListSessionsRequest* request,
+                            v1::ListSessionsResponse* response) override {
+    list_requests.push_back(*request);
+    if (list_requests.size() <= pages.size()) *response = pages[list_requests.size() - 1];
+    return status;
+  }
+  grpc::Status DeleteSession(grpc::ServerContext*, const v1::DeleteSessionRequest* request,
+                             v1::DeleteSessionResponse*) override {
+    delete_request = *request;
+    return status;
+  }
+  grpc::Status ForkSession(grpc::ServerContext*, const v1::ForkSessionRequest* request,
+                           v1::ForkSessionResponse* response) override {
+    fork_request = *request;
+    *response = fork_response;
+    return status;
+  }
+
+  grpc::Status Append(grpc::ServerContext* context, grpc::ServerReader<v1::AppendRequest>* reader,
+                      v1::AppendResponse* response) override {
+    append_requests.clear();
+    *response = append_response;
+    return ReadAll(*context, *reader, append_requests);
+  }
+  grpc::Status ExportSession(grpc::ServerContext* context, const v1::ExportSessionRequest* request,
+                             grpc::ServerWriter<v1::ExportSessionResponse>* writer) override {
+    export_request = *request;
+    for (const v1::ExportSessionResponse& piece : export_stream) writer->Write(piece);
+    after_stream(*context);
+    return status;
+  }
+  grpc::Status ImportSession(grpc::ServerContext* context, grpc::ServerReader<v1::ImportSessionRequest>* reader,
+                             v1::ImportSessionResponse* response) override {
+    import_requests.clear();
+    *response = import_response;
+    return ReadAll(*context, *reader, import_requests);
+  }
+
+  template <typename Request>
+  grpc::Status ReadAll(grpc::ServerContext& context, grpc::ServerReader<Request>& reader,
+                       std::vector<Request>& requests) {
+    Request request;
+    while (reader.Read(&request)) {
+      requests.push_back(request);
+      after_message(context);
+    }
     return status;
   }
 

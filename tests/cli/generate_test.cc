@@ -62,7 +62,8 @@ TEST_F(GenerateTest, EveryFlagReachesItsFieldOfTheRequest) {
                                              "--logprobs=3",
                                              "--prompt_logprobs=0",
                                              "--echo",
-                                             "--request_id=me-1"});
+                                             "--request_id=me-1",
+                                             "--session=demo"});
   EXPECT_EQ(result.code, 0) << result.err;
   const auto expected = FromText<v1::GenerateRequest>(
       "text: 'def f' sampling { temperature: 0.5 top_k: 40 top_p: 0.9 min_p: 0.25 typical_p: 0.75"
@@ -70,7 +71,7 @@ TEST_F(GenerateTest, EveryFlagReachesItsFieldOfTheRequest) {
       " logit_bias { key: 8 value: 100 } logit_bias { key: 9 value: 1 } seed: 18446744073709551615 }"
       " stop { max_tokens: 64 min_tokens: 2 stop_strings: ['\\n\\n', 'END'] stop_token_ids: [1, 2, 3] ignore_eos: true "
       "}"
-      " n: 2 logprobs: 3 prompt_logprobs: 0 echo: true request_id: 'me-1'");
+      " n: 2 logprobs: 3 prompt_logprobs: 0 echo: true request_id: 'me-1' session: 'sessions/demo'");
   EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(server_.generate_request, expected))
       << server_.generate_request.DebugString();
   // A field that a new flag should set makes this fail, so that none is forgotten.
@@ -175,6 +176,22 @@ TEST_F(GenerateTest, EchoPrintsThePromptFirstAndKeepsItApartInJson) {
 TEST_F(GenerateTest, WithoutATokenizerTokenIdsArePrinted) {
   server_.stream = {FromText("chunk { token_ids: [5, 6] finish_reason: FINISH_REASON_LENGTH }"), FromText(kSummary)};
   EXPECT_EQ(RunBarista(server_, {"generate", "--tokens=1"}).out, "5 6\n");
+}
+
+TEST_F(GenerateTest, SessionGoesOnWithoutAPrompt) {
+  ASSERT_EQ(RunBarista(server_, {"generate", "--session=demo"}).code, 0);
+  EXPECT_EQ(server_.generate_request.session(), "sessions/demo");
+  EXPECT_EQ(server_.generate_request.prompt_case(), v1::GenerateRequest::PROMPT_NOT_SET);
+  ASSERT_EQ(RunBarista(server_, {"generate", "--session=sessions/demo", "hi"}).code, 0);
+  EXPECT_EQ(server_.generate_request.session(), "sessions/demo");
+  EXPECT_EQ(server_.generate_request.text(), "hi");
+}
+
+TEST_F(GenerateTest, SessionPositionIsShownWhereTheServerTellsIt) {
+  server_.stream.back().mutable_summary()->set_session_position(6000000000);
+  EXPECT_THAT(RunBarista(server_, {"generate", "--session=demo"}).err, HasSubstr("; session at position 6000000000]"));
+  const Json json = Json::parse(RunBarista(server_, {"generate", "--session=demo", "--json"}).out);
+  EXPECT_EQ(json["session_position"], 6000000000);
 }
 
 TEST_F(GenerateTest, InterruptCancelsTheCallAndExits130) {

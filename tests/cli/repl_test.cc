@@ -84,6 +84,39 @@ TEST_F(ReplTest, InterruptStopsTheRunningContinuationOnly) {
   EXPECT_EQ(result.out, " more\n more\n");
 }
 
+TEST_F(ReplTest, SessionGetsTheTypedLineAloneAndMoreNothing) {
+  server_.get_response.mutable_session()->set_name("sessions/demo");
+  const Result result = Type("once\n/session demo\ntwice\n");
+  EXPECT_EQ(server_.get_request.name(), "sessions/demo");
+  EXPECT_THAT(result.out, HasSubstr("sessions/demo"));
+  EXPECT_EQ(server_.generate_request.session(), "sessions/demo");
+  EXPECT_EQ(server_.generate_request.text(), "twice");
+  Type("/session demo\nonce\n/more\n");
+  EXPECT_EQ(server_.generate_request.session(), "sessions/demo");
+  EXPECT_EQ(server_.generate_request.prompt_case(), v1::GenerateRequest::PROMPT_NOT_SET);
+}
+
+TEST_F(ReplTest, SessionAloneLeavesItAndForgetsTheText) {
+  const Result result = Type("/session demo\nonce\n/session\n/more\n");
+  EXPECT_THAT(result.err, HasSubstr("nothing to continue"));
+  Type("/session demo\n/session\nonce\n");
+  EXPECT_FALSE(server_.generate_request.has_session());
+}
+
+TEST_F(ReplTest, ResetOfParametersStaysInTheSession) {
+  Type("/session demo\n/set top_k 5\n/reset\nonce\n");
+  EXPECT_EQ(server_.generate_request.session(), "sessions/demo");
+  EXPECT_FALSE(server_.generate_request.has_sampling());
+}
+
+TEST_F(ReplTest, SessionThatIsNotThereChangesNothing) {
+  server_.status = grpc::Status(grpc::StatusCode::NOT_FOUND, "no session sessions/demo");
+  const Result result = Type("/session demo\nonce\n");
+  EXPECT_THAT(result.err, HasSubstr("NOT_FOUND: no session sessions/demo"));
+  EXPECT_EQ(server_.generate_request.text(), "once");
+  EXPECT_FALSE(server_.generate_request.has_session());
+}
+
 TEST_F(ReplTest, TokensAndModelAskTheServer) {
   server_.tokenize_response = FromText<v1::TokenizeResponse>("token_ids: [4, 5]");
   server_.model_response.mutable_model()->set_name("models/demo");

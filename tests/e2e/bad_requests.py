@@ -8,7 +8,7 @@ import struct
 from typing import NamedTuple
 
 from client import request
-from stubs import inference, tokenizer
+from stubs import inference, session, tokenizer
 
 LIMITS = {"prompt_tokens_max": 2000, "prompt_bytes_max": 4000, "score_tokens_max": 1000, "max_tokens_max": 5000,
           "n_max": 8, "classify_tokens_max": 300}
@@ -19,6 +19,8 @@ MODELS = {"text": "official/lm-transformer",         # 260 tokens, tokenizer
           "classifier": "official/cls-bidirectional",
           "attention": "extra/full-rope"}            # positions are bounded
 GENERATE, SCORE, CLASSIFY = (f"InferenceService/{m}" for m in ("Generate", "Score", "Classify"))
+CREATE, GET, LIST, DELETE, FORK = (f"SessionService/{m}" for m in (
+    "CreateSession", "GetSession", "ListSessions", "DeleteSession", "ForkSession"))
 TOKENIZE, DETOKENIZE = "TokenizerService/Tokenize", "TokenizerService/Detokenize"
 INVALID, PRECONDITION = "INVALID_ARGUMENT", "FAILED_PRECONDITION"
 
@@ -155,6 +157,61 @@ def tokenizer_rows():
                   method=DETOKENIZE, **none)
 
 
+# Ids that no session can have, and a word of what is said about each.
+IDS = {"empty": (b"", "64"), "long": (b"x" * 65, 65), "slash": (b"a/b", "a/b"), "space": (b"a b", "a b"),
+       "line": (b"a\n", "characters"), "zero": (b"a\0", "characters"), "unicode": ("é".encode(), "characters"),
+       "utf8": (b"a\xff", "characters"), "long-unicode": ("é".encode() * 33, 66)}
+
+
+def session_rows():
+    for name, (session_id, word) in IDS.items():
+        yield invalid(f"create-{name}", wire(1, session_id), "session_id", word, method=CREATE)
+        yield invalid(f"fork-{name}", wire(1, b"sessions/a") + wire(2, b"b") + wire(2, session_id), "session_ids[1]",
+                      word, method=FORK)
+        yield invalid(f"get-{name}", wire(1, b"sessions/" + session_id), "name", word, method=GET)
+        yield invalid(f"delete-{name}", wire(1, b"sessions/" + session_id), "name", word, method=DELETE)
+        yield invalid(f"generate-{name}", request([5]).SerializeToString() + wire(10, b"sessions/" + session_id),
+                      "session", word)
+        if session_id:
+            yield invalid(f"list-{name}", wire(2, session_id), "page_token", word, method=LIST)
+    for name in (b"a", b"session/a", b"Sessions/a", b" sessions/a", b"sessions", b"\xff" * 300):
+        for title, method, field in (("get", GET, "name"), ("delete", DELETE, "name"), ("fork", FORK, "name")):
+            yield invalid(f"{title}-prefix-{name[:11]}", wire(1, name) + (wire(2, b"b") if method == FORK else b""),
+                          field, "sessions/", method=method)
+        yield invalid(f"generate-prefix-{name[:11]}", request([5]).SerializeToString() + wire(10, name), "session",
+                      "sessions/")
+    for title, kind, method in (("get", session.GetSessionRequest(), GET), ("fork", session.ForkSessionRequest(), FORK),
+                                ("delete", session.DeleteSessionRequest(), DELETE)):
+        yield invalid(f"{title}-no-name", kind, "name", "sessions/", method=method)
+        yield invalid(f"{title}-garbage", b"\xff\xff\xff\xff", "", method=method, reason="MALFORMED_REQUEST")
+    yield invalid("list-0", session.ListSessionsRequest(page_size=0), "page_size", 0, "1 to 1000", method=LIST)
+    yield invalid("list-1001", session.ListSessionsRequest(page_size=1001), "page_size", 1001, 1000, method=LIST)
+    fork = session.ForkSessionRequest
+    yield invalid("fork-0", fork(name="sessions/a"), "session_ids", 0, "1 to 1024", method=FORK)
+    yield invalid("fork-1025", fork(name="sessions/a", session_ids=[f"s{i}" for i in range(1025)]), "session_ids", 1025,
+                  1024, method=FORK)
+    yield invalid("fork-equal", fork(name="sessions/a", session_ids=["b", "c", "b"]), "session_ids[2]", "b",
+                  method=FORK)
+    for title, fields in (("n", {"n": 2}), ("echo", {"echo": True}), ("prompt_logprobs", {"prompt_logprobs": 0})):
+        yield invalid(f"generate-session-{title}", request([5], session="sessions/a", **fields), title, "session")
+    missing = {"reason": "SESSION_NOT_FOUND", "code": "NOT_FOUND"}
+    for title, message, method in (
+            ("generate", request([5], session="sessions/none"), GENERATE),
+            ("go-on", request(None, session="sessions/none"), GENERATE),
+            ("get", session.GetSessionRequest(name="sessions/none"), GET),
+            ("delete", session.DeleteSessionRequest(name="sessions/none"), DELETE),
+            ("fork", fork(name="sessions/none", session_ids=["b"]), FORK)):
+        yield invalid(f"{title}-not-found", message, "", "sessions/none", method=method, **missing)
+    wrong = {"server": "classifier", "reason": "WRONG_TASK", "code": PRECONDITION}
+    for title, message, method in (
+            ("create", session.CreateSessionRequest(), CREATE), ("list", session.ListSessionsRequest(), LIST),
+            ("get", session.GetSessionRequest(name="sessions/a"), GET),
+            ("delete", session.DeleteSessionRequest(name="sessions/a"), DELETE),
+            ("fork", fork(name="sessions/a", session_ids=["b"]), FORK),
+            ("generate-with", request([5], session="sessions/a"), GENERATE)):
+        yield invalid(f"{title}-on-classifier", message, "", "classifier", method=method, **wrong)
+
+
 def wire_rows():
     yield invalid("garbage", b"\xff\xff\xff\xff", "", reason="MALFORMED_REQUEST")
     yield invalid("cut", request([1] * 50).SerializeToString()[:-1], "", reason="MALFORMED_REQUEST")
@@ -165,5 +222,5 @@ def wire_rows():
                   code="RESOURCE_EXHAUSTED")
 
 
-ROWS = [row for rows in (real_rows, sampling_rows, stop_rows, generate_rows, unary_rows, tokenizer_rows, wire_rows)
-        for row in rows()]
+KINDS = (real_rows, sampling_rows, stop_rows, generate_rows, unary_rows, tokenizer_rows, session_rows, wire_rows)
+ROWS = [row for rows in KINDS for row in rows()]

@@ -1,10 +1,13 @@
 """Calls to a server, and what came back as plain values."""
+import contextlib
 from dataclasses import dataclass, field
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
-from stubs import inference, inference_pb2_grpc, model, model_pb2_grpc, tokenizer, tokenizer_pb2_grpc
+from server import until
+from stubs import (inference, inference_pb2_grpc, model, model_pb2_grpc, session, session_pb2_grpc, tokenizer,
+                   tokenizer_pb2_grpc)
 
 
 @dataclass
@@ -67,11 +70,11 @@ def collect(stream):
 
 
 def request(prompt, sampling=None, stop=None, **fields):
-    """GenerateRequest of a text or of token ids. `fields`: its other fields."""
+    """GenerateRequest of a text, of token ids, or of None: no prompt. `fields`: its other fields."""
     message = inference.GenerateRequest(sampling=sampling, stop=stop, **fields)
     if isinstance(prompt, str):
         message.text = prompt
-    else:
+    elif prompt is not None:
         message.tokens.ids.extend(int(i) for i in prompt)
     return message
 
@@ -88,6 +91,7 @@ class Client:
         self.inference = inference_pb2_grpc.InferenceServiceStub(self.channel)
         self.tokenizer = tokenizer_pb2_grpc.TokenizerServiceStub(self.channel)
         self.models = model_pb2_grpc.ModelServiceStub(self.channel)
+        self.sessions = session_pb2_grpc.SessionServiceStub(self.channel)
 
     def __enter__(self):
         return self
@@ -117,6 +121,62 @@ class Client:
 
     def detokenize(self, ids):
         return self.tokenizer.Detokenize(tokenizer.DetokenizeRequest(token_ids=ids), timeout=30).text
+
+    def create_session(self, session_id=None):
+        return self.sessions.CreateSession(session.CreateSessionRequest(session_id=session_id), timeout=30).session
+
+    def get_session(self, name):
+        return self.sessions.GetSession(session.GetSessionRequest(name=name), timeout=30).session
+
+    def list_sessions(self, page_size=None, page_token=None):
+        """One page, as the ListSessionsResponse."""
+        message = session.ListSessionsRequest(page_size=page_size, page_token=page_token)
+        return self.sessions.ListSessions(message, timeout=30)
+
+    def delete_session(self, name):
+        self.sessions.DeleteSession(session.DeleteSessionRequest(name=name), timeout=30)
+
+    def fork_session(self, name, *session_ids):
+        message = session.ForkSessionRequest(name=name, session_ids=session_ids)
+        return list(self.sessions.ForkSession(message, timeout=30).sessions)
+
+    def append(self, name, *pieces, timeout=60):
+        """AppendResponse. Each piece is a text or token ids, and one message."""
+        def messages():
+            for i, piece in enumerate(pieces):
+                message = inference.AppendRequest(session=name if i == 0 else None)
+                if isinstance(piece, str):
+                    message.text = piece
+                else:
+                    message.tokens.ids.extend(int(t) for t in piece)
+                yield message
+        return self.inference.Append(messages(), timeout=timeout)
+
+    def export_session(self, name):
+        stream = self.sessions.ExportSession(session.ExportSessionRequest(name=name), timeout=60)
+        return b"".join(message.data for message in stream)
+
+    def import_session(self, data, session_id=None, piece=100_000):
+        def messages():
+            for begin in range(0, max(len(data), 1), piece):
+                yield session.ImportSessionRequest(session_id=session_id if begin == 0 else None,
+                                                   data=data[begin:begin + piece])
+        return self.sessions.ImportSession(messages(), timeout=60).session
+
+    def delete_sessions(self):
+        """Deletes all of them, once their calls have ended."""
+        for made in self.list_sessions(1000).sessions:
+            until(lambda name=made.name: not self.get_session(name).busy, what="the end of its call")
+            self.delete_session(made.name)
+
+    @contextlib.contextmanager
+    def session(self):
+        """Name of an empty session, which is deleted at the end of the `with` block."""
+        name = self.create_session().name
+        try:
+            yield name
+        finally:
+            self.delete_session(name)
 
     def raw(self, method, payload):
         """Sends bytes as they stand to "Service/Method" and reads all that comes."""

@@ -81,9 +81,9 @@ class Server:
             lines = answer.read().decode().splitlines()
         return {key: float(value) for key, value in (s.rsplit(" ", 1) for s in lines if s and s[0] != "#")}
 
-    def settled(self, seconds=30):
-        """The metrics once nothing waits, runs or holds a slot, and nothing is counted any more: a call's outcome is
-        counted when its caller has been told, which is after its slot is free."""
+    def settled(self, seconds=30, sessions=0):
+        """The metrics once nothing waits or runs, this many sessions hold a slot, and nothing is counted any more: a
+        call's outcome is counted when its caller has been told, which is after its slot is free."""
         last = {}
 
         def at_rest():
@@ -94,8 +94,8 @@ class Server:
                 return None
             busy = (m["barista_num_requests_running"], m["barista_num_requests_waiting"],
                     m['barista_sessions{tier="device"}'])
-            return m if busy == (0, 0, 0) else None
-        return until(at_rest, seconds, "a server without calls that run, wait or hold a slot")
+            return m if busy == (0, 0, sessions) else None
+        return until(at_rest, seconds, "a server without calls, with these sessions")
 
 
 def run(program, *args, seconds=20, **options):

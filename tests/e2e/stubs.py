@@ -27,6 +27,7 @@ def _generate():
 _generate()
 
 from barista.v1 import inference_pb2 as inference  # noqa: E402,F401
-from barista.v1 import inference_pb2_grpc, model_pb2_grpc, tokenizer_pb2_grpc  # noqa: E402,F401
+from barista.v1 import inference_pb2_grpc, model_pb2_grpc, session_pb2_grpc, tokenizer_pb2_grpc  # noqa: E402,F401
 from barista.v1 import model_pb2 as model  # noqa: E402,F401
+from barista.v1 import session_pb2 as session  # noqa: E402,F401
 from barista.v1 import tokenizer_pb2 as tokenizer  # noqa: E402,F401

@@ -12,7 +12,7 @@ from conftest import DEMO, GOLDEN
 from server import Server
 from stubs import inference, model
 
-SERVICES = ["barista.v1.InferenceService", "barista.v1.ModelService", "barista.v1.TokenizerService"]
+SERVICES = [f"barista.v1.{name}Service" for name in ("Inference", "Model", "Session", "Tokenizer")]
 
 
 def test_the_model_is_that_of_the_checkpoint(demo):
