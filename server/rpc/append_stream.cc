@@ -59,10 +59,7 @@ absl::Status AppendStream::Last() {
 
 absl::Status AppendStream::Take() {
   v1::AppendRequest message;
-  if (!ParseBytes(bytes_, message)) {
-    return MakeError({.reason = ErrorReason::kMalformedRequest},
-                     "the bytes of the request are not a message of its type (see proto/)");
-  }
+  if (!ParseBytes(bytes_, message)) return Malformed();
   if (session_.empty()) {
     absl::StatusOr<Request> request = ParseAppend(message, serving_, DeadlineOf(context_, serving_));
     if (!request.ok()) return request.status();

@@ -27,12 +27,7 @@ void ImportStream::OnReadDone(bool ok) {
     if (!status.ok()) End(status);
     return;
   }
-  if (!ParseBytes(message_, message)) {
-    status = MakeError({.reason = ErrorReason::kMalformedRequest},
-                       "the bytes of the request are not a message of its type (see proto/)");
-  } else {
-    status = Take(message);
-  }
+  status = ParseBytes(message_, message) ? Take(message) : Malformed();
   if (!status.ok()) return End(status);
   StartRead(&message_);
 }

@@ -19,15 +19,13 @@ InferenceService::InferenceService(const Serving& serving) : serving_(serving) {
                                metrics, [this](auto* context, auto* request, auto* response) {
                                  return Score(context, request, response);
                                }));
-  MarkMethodRawCallback(3, new grpc::internal::CallbackClientStreamingHandler<grpc::ByteBuffer, v1::AppendResponse>(
-                               [this](grpc::CallbackServerContext* context,
-                                      v1::AppendResponse* response) -> grpc::ServerReadReactor<grpc::ByteBuffer>* {
-                                 return new AppendStream(context, response, serving_);
-                               }));
   MarkMethodRawCallback(2, StrictUnary<v1::ClassifyRequest, v1::ClassifyResponse>(
                                metrics, [this](auto* context, auto* request, auto* response) {
                                  return Classify(context, request, response);
                                }));
+  MarkMethodRawCallback(3, StrictClientStream<v1::AppendResponse>([this](auto* context, auto* response) {
+                          return new AppendStream(context, response, serving_);
+                        }));
 }
 
 grpc::ServerWriteReactor<v1::GenerateResponse>* InferenceService::Generate(grpc::CallbackServerContext* context,

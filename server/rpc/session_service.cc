@@ -69,14 +69,11 @@ SessionService::SessionService(const Serving& serving)
   MarkMethodRawCallback(
       5, StrictServerStream<v1::ExportSessionRequest, v1::ExportSessionResponse>(
              metrics, [this](auto*, auto* request) { return new ExportStream(*request, serving_, format_); }));
-  MarkMethodRawCallback(
-      6, new grpc::internal::CallbackClientStreamingHandler<grpc::ByteBuffer, v1::ImportSessionResponse>(
-             [this](grpc::CallbackServerContext* context,
-                    v1::ImportSessionResponse* response) -> grpc::ServerReadReactor<grpc::ByteBuffer>* {
-               return new ImportStream(context, serving_, format_, [this, response](const Session& session) {
-                 Fill(session, *response->mutable_session());
-               });
-             }));
+  MarkMethodRawCallback(6, StrictClientStream<v1::ImportSessionResponse>([this](auto* context, auto* response) {
+                          return new ImportStream(context, serving_, format_, [this, response](const Session& session) {
+                            Fill(session, *response->mutable_session());
+                          });
+                        }));
 }
 
 grpc::ServerUnaryReactor* SessionService::Answer(grpc::CallbackServerContext& context, absl::Status checked,

@@ -6,10 +6,14 @@
 
 namespace barista {
 
+absl::Status Malformed() {
+  return MakeError({.reason = ErrorReason::kMalformedRequest},
+                   "the bytes of the request are not a message of its type (see proto/)");
+}
+
 grpc::Status NoMessage(const grpc::ByteBuffer& bytes, Metrics& metrics) {
   if (!bytes.Valid()) return grpc::Status(grpc::StatusCode::CANCELLED, "the caller left before its request came");
-  const absl::Status status = MakeError({.reason = ErrorReason::kMalformedRequest},
-                                        "the bytes of the request are not a message of its type (see proto/)");
+  const absl::Status status = Malformed();
   RecordEnd(status, metrics);
   return ToGrpcStatus(status);
 }

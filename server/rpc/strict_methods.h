@@ -8,9 +8,13 @@
 
 #include <functional>
 
+#include "absl/status/status.h"
 #include "server/observe/metrics.h"
 
 namespace barista {
+
+// What is said of bytes that are not a message of the method's type.
+absl::Status Malformed();
 
 // The status of a call without a message: the caller left before it had sent one (`bytes` is not valid; no request, so
 // not counted as one), or what it sent is malformed.
@@ -46,6 +50,13 @@ class FailedStream final : public grpc::ServerWriteReactor<Response> {
   explicit FailedStream(grpc::Status status) { this->Finish(std::move(status)); }
   void OnDone() override { delete this; }
 };
+
+// `call` makes the reactor, which parses the messages itself: ParseBytes, else Malformed.
+template <class Response>
+grpc::internal::MethodHandler* StrictClientStream(
+    std::function<grpc::ServerReadReactor<grpc::ByteBuffer>*(grpc::CallbackServerContext*, Response*)> call) {
+  return new grpc::internal::CallbackClientStreamingHandler<grpc::ByteBuffer, Response>(std::move(call));
+}
 
 template <class Request, class Response>
 grpc::internal::MethodHandler* StrictServerStream(
