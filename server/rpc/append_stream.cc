@@ -71,7 +71,7 @@ absl::Status AppendStream::Take() {
   if (message.has_session() && message.session() != session_) {
     return FieldError("session", absl::StrCat("\"", message.session(), "\" where the first message names ", session_));
   }
-  absl::StatusOr<std::vector<int32_t>> ids = ParsePiece(message, false, serving_);
+  absl::StatusOr<std::vector<int32_t>> ids = ParsePiece(message, serving_);
   if (!ids.ok()) return ids.status();
   CountFed(ids->size());
   pump_.Feed(*ids, false);

@@ -55,6 +55,23 @@ absl::StatusOr<std::vector<int32_t>> ParsePrompt(const Message& message, int64_t
   return prompt;
 }
 
+// The same in a session: request.opening where it is empty, request.prompt, without special tokens, where it has a
+// past.
+template <class Message>
+absl::Status ParseSessionPrompt(const Message& message, int64_t limit, absl::string_view limit_name,
+                                const Serving& serving, Request& request) {
+  absl::StatusOr<std::vector<int32_t>> ids = ParsePrompt(message, limit, limit_name, serving);
+  if (!ids.ok()) return ids.status();
+  request.opening = *std::move(ids);
+  if (!message.has_text()) {
+    request.prompt = request.opening;
+    return absl::OkStatus();
+  }
+  ids = EncodeText(message.text(), "text", false, serving);
+  if (ids.ok()) request.prompt = *std::move(ids);
+  return ids.status();
+}
+
 absl::Status CheckPositions(size_t prompt, int64_t more, absl::string_view field, const Serving& serving) {
   const int64_t limit = serving.limits.positions_max;
   if (limit == 0 || static_cast<int64_t>(prompt) + more <= limit) return absl::OkStatus();
@@ -145,17 +162,12 @@ absl::StatusOr<Request> ParseGenerate(const v1::GenerateRequest& message, const 
     }
   }
   if (absl::Status s = ParseSession(message, request); !s.ok()) return s;
-  const bool goes_on = message.has_session() && !message.has_text() && !message.has_tokens();
-  if (!goes_on) {
+  if (!message.has_session()) {
     absl::StatusOr<std::vector<int32_t>> prompt = ParsePrompt(message, limit, limit_name, serving);
     if (!prompt.ok()) return prompt.status();
     request.prompt = *std::move(prompt);
-    if (message.has_session()) request.opening = request.prompt;
-    if (message.has_session() && message.has_text()) {
-      prompt = EncodeText(message.text(), "text", false, serving);
-      if (!prompt.ok()) return prompt.status();
-      request.prompt = *std::move(prompt);
-    }
+  } else if (message.has_text() || message.has_tokens()) {
+    if (absl::Status s = ParseSessionPrompt(message, limit, limit_name, serving, request); !s.ok()) return s;
   }
   if (absl::Status s = CheckPositions(request.prompt.size(), request.stop.max_tokens, "stop.max_tokens", serving);
       !s.ok()) {
@@ -164,12 +176,11 @@ absl::StatusOr<Request> ParseGenerate(const v1::GenerateRequest& message, const 
   return request;
 }
 
-absl::StatusOr<std::vector<int32_t>> ParsePiece(const v1::AppendRequest& message, bool add_special,
-                                                const Serving& serving) {
-  absl::StatusOr<std::vector<int32_t>> ids =
-      ParsePrompt(message, serving.limits.prompt_tokens_max, "prompt_tokens_max", serving);
-  if (ids.ok() && message.has_text() && !add_special) return EncodeText(message.text(), "text", false, serving);
-  return ids;
+absl::StatusOr<std::vector<int32_t>> ParsePiece(const v1::AppendRequest& message, const Serving& serving) {
+  Request piece;
+  absl::Status s = ParseSessionPrompt(message, serving.limits.prompt_tokens_max, "prompt_tokens_max", serving, piece);
+  if (!s.ok()) return s;
+  return std::move(piece.prompt);
 }
 
 absl::StatusOr<Request> ParseAppend(const v1::AppendRequest& message, const Serving& serving, TimePoint deadline) {
@@ -178,12 +189,8 @@ absl::StatusOr<Request> ParseAppend(const v1::AppendRequest& message, const Serv
   absl::StatusOr<std::string> id = ParseSessionName(message.session(), "session");
   if (!id.ok()) return id.status();
   request.session = *std::move(id);
-  absl::StatusOr<std::vector<int32_t>> ids = ParsePiece(message, true, serving);
-  if (!ids.ok()) return ids.status();
-  request.opening = *std::move(ids);
-  ids = ParsePiece(message, false, serving);
-  if (!ids.ok()) return ids.status();
-  request.prompt = *std::move(ids);
+  absl::Status s = ParseSessionPrompt(message, serving.limits.prompt_tokens_max, "prompt_tokens_max", serving, request);
+  if (!s.ok()) return s;
   return request;
 }
 

@@ -11,10 +11,9 @@ namespace barista {
 
 // `deadline`: the call's own, already cut to limits.deadline_seconds_max.
 absl::StatusOr<Request> ParseGenerate(const v1::GenerateRequest& message, const Serving& serving, TimePoint deadline);
-// The first message of an Append; ParsePiece: any of them, as token ids.
+// The first message of an Append; ParsePiece: a later one, as token ids.
 absl::StatusOr<Request> ParseAppend(const v1::AppendRequest& message, const Serving& serving, TimePoint deadline);
-absl::StatusOr<std::vector<int32_t>> ParsePiece(const v1::AppendRequest& message, bool add_special,
-                                                const Serving& serving);
+absl::StatusOr<std::vector<int32_t>> ParsePiece(const v1::AppendRequest& message, const Serving& serving);
 absl::StatusOr<Request> ParseScore(const v1::ScoreRequest& message, const Serving& serving, TimePoint deadline);
 absl::StatusOr<Request> ParseClassify(const v1::ClassifyRequest& message, const Serving& serving, TimePoint deadline);
 
