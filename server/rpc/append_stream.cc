@@ -32,14 +32,14 @@ void AppendStream::ReadOn() {
 void AppendStream::OnReadDone(bool ok) {
   {
     absl::MutexLock lock(&mutex_);
-    reading_ = false;
-    all_read_ = !ok;
+    all_read_ = !ok;  // reading_ stays until this message is taken: Pump must not ask for the next one meanwhile
     if (ended_) return;
   }
   // Without the lock: Submit holds one that the engine holds while it calls Pump.
   const absl::Status status = ok ? Take() : Last();
   {
     absl::MutexLock lock(&mutex_);
+    reading_ = false;
     if (ended_) return;
     if (status.ok()) return ReadOn();
     End(status);

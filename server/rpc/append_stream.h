@@ -36,7 +36,7 @@ class AppendStream final : public grpc::ServerReadReactor<grpc::ByteBuffer> {
   absl::Mutex mutex_;
   int64_t fed_ ABSL_GUARDED_BY(mutex_) = 0;        // tokens given to the engine
   int64_t taken_ ABSL_GUARDED_BY(mutex_) = 0;      // tokens that it has read
-  bool reading_ ABSL_GUARDED_BY(mutex_) = false;   // a read is under way
+  bool reading_ ABSL_GUARDED_BY(mutex_) = false;   // a read is under way, or its message is taken
   bool all_read_ ABSL_GUARDED_BY(mutex_) = false;  // the caller has sent everything
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
 };
