@@ -12,6 +12,7 @@ ExitCode ExitCodeOf(grpc::StatusCode code) {
     case grpc::StatusCode::NOT_FOUND:
     case grpc::StatusCode::ALREADY_EXISTS:
     case grpc::StatusCode::UNIMPLEMENTED:
+    case grpc::StatusCode::PERMISSION_DENIED:
       return kRefused;
     case grpc::StatusCode::UNAVAILABLE:
       return kUnavailable;

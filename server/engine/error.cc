@@ -37,6 +37,18 @@ constexpr Row kRows[] = {
     {"SESSION_EXISTS", absl::StatusCode::kAlreadyExists},
     {"SNAPSHOT_CORRUPT", absl::StatusCode::kInvalidArgument},
     {"MODEL_MISMATCH", absl::StatusCode::kFailedPrecondition},
+    {"NO_STORE", absl::StatusCode::kFailedPrecondition},
+    {"STORE_FAILED", absl::StatusCode::kUnavailable},
+    {"STORE_FULL", absl::StatusCode::kResourceExhausted},
+    {"SNAPSHOT_NOT_FOUND", absl::StatusCode::kNotFound},
+    {"SNAPSHOT_EXISTS", absl::StatusCode::kAlreadyExists},
+    {"SNAPSHOT_DAMAGED", absl::StatusCode::kDataLoss},
+    {"MARK_NOT_FOUND", absl::StatusCode::kNotFound},
+    {"REWIND_OUT_OF_RANGE", absl::StatusCode::kOutOfRange},
+    {"NO_SEAL_KEY", absl::StatusCode::kFailedPrecondition},
+    {"SEALED_STATE_REFUSED", absl::StatusCode::kPermissionDenied},
+    {"REQUEST_RUNNING", absl::StatusCode::kAborted},
+    {"SESSION_ELSEWHERE", absl::StatusCode::kUnavailable},
 };
 
 const Row& RowOf(ErrorReason reason) { return kRows[static_cast<int>(reason)]; }

@@ -31,6 +31,18 @@ enum class ErrorReason {
   kSessionExists,
   kSnapshotCorrupt,
   kModelMismatch,
+  kNoStore,
+  kStoreFailed,
+  kStoreFull,
+  kSnapshotNotFound,
+  kSnapshotExists,
+  kSnapshotDamaged,
+  kMarkNotFound,
+  kRewindOutOfRange,
+  kNoSealKey,
+  kSealedStateRefused,
+  kRequestRunning,
+  kSessionElsewhere,
 };
 
 absl::string_view Name(ErrorReason reason);  // "INVALID_FIELD"

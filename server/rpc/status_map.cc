@@ -63,6 +63,10 @@ const char* StatusLabel(const absl::Status& status) {
       return "already_exists";
     case absl::StatusCode::kAborted:
       return "aborted";
+    case absl::StatusCode::kPermissionDenied:
+      return "permission_denied";
+    case absl::StatusCode::kDataLoss:
+      return "data_loss";
     default:
       return "unknown";
   }

@@ -1,0 +1,42 @@
+// Encryption of bytes that leave the server's hands, AES-256-GCM: only who has the key can read them, make them, or
+// alter them without notice. Thread safe.
+//
+//   offset  bytes  what
+//   0       8      "BaristaE"
+//   8       4      version, 1, little-endian
+//   12      4      0
+//   16      12     nonce, random
+//   28      N      ciphertext, as long as the plain bytes
+//   28 + N  16     tag
+//
+// The first 28 bytes and the identity (what the bytes are of: model, tenant, key of the store) are additional data:
+// bytes sealed for one identity do not open for another.
+#pragma once
+
+#include <array>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace barista {
+
+class Sealer {
+ public:
+  static constexpr size_t kOverheadBytes = 44;
+
+  // The key: 64 hexadecimal digits, white space around them, in a file that others cannot read or write. Errors:
+  // InvalidArgument naming what is wrong, never the digits.
+  static absl::StatusOr<Sealer> FromFile(const std::string& path);
+
+  std::string Seal(absl::string_view bytes, absl::string_view identity) const;
+  // Errors: PermissionDenied, always with the same words: which check failed is nobody's business.
+  absl::StatusOr<std::string> Open(absl::string_view sealed, absl::string_view identity) const;
+
+ private:
+  explicit Sealer(std::array<unsigned char, 32> key) : key_(key) {}
+
+  std::array<unsigned char, 32> key_;
+};
+
+}  // namespace barista
