@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "server/engine/call.h"
+#include "server/engine/prefix_cache.h"
+#include "server/engine/replay.h"
 #include "server/engine/session.h"
 #include "server/text/text_stream.h"
 
@@ -31,6 +33,13 @@ struct ActiveCall {
   int64_t dropped = 0;            // tokens before `appended`
   bool fed_last = false;          // nothing will be fed any more
   int64_t prompt_done = 0;        // tokens of prompt() in the state of choice 0
+  int64_t cached = 0;             // of these, how many came from a kept state
+  std::vector<PrefixKey> keys;    // of the prompt, where prefixes are looked up
+  std::vector<int64_t> keep_at;   // positions of the prompt at which the state is to be kept, the last one first
+  std::unique_ptr<Replay> replay;  // kRewind
+  // Of a call whose session is on its way to a slot: set once the state is in memory, or with the reason why not.
+  std::shared_ptr<std::optional<absl::Status>> brought;
+  bool waits_for_session = false;  // and so the session is busy
   bool ended = false;
   int64_t generated = 0;         // over all choices
   std::vector<int32_t> end_ids;  // the model's eos_ids end-of-sequence ids, then the request's stop token ids
@@ -42,15 +51,18 @@ struct ActiveCall {
   const Request& request() const { return call->request(); }
   const std::vector<int32_t>& prompt() const {
     if (request().kind == RequestKind::kAppend) return appended;
+    if (replay != nullptr) return replay->tokens();
     return opening ? request().opening : request().prompt;
   }
   int64_t prompt_tokens() const { return dropped + static_cast<int64_t>(prompt().size()); }
   // Whether what is seen and drawn is counted: for a penalty, or for one that a later call of the session may have.
   bool counts_tokens() const {
     const SamplingParams& p = request().sampling;
-    return session != nullptr || p.repetition_penalty != 1.0f || p.presence_penalty != 0.0f ||
+    return session != nullptr || request().seal || p.repetition_penalty != 1.0f || p.presence_penalty != 0.0f ||
            p.frequency_penalty != 0.0f;
   }
+  // Whether the state of its one choice outlives the draw of its last token.
+  bool keeps_state() const { return session != nullptr || request().seal; }
   bool prompt_read() const { return prompt_done == static_cast<int64_t>(prompt().size()); }
 };
 

@@ -27,6 +27,7 @@ void Engine::Deliver(ActiveCall& active, int32_t c, SampleResult result) {
   ++active.generated;
   metrics_.generation_tokens_total.Increment();
   if (active.counts_tokens()) choice.sequence.counts.AddOutput(result.token);
+  if (active.session != nullptr && states_.on()) active.session->past.Drew(result.token);
 
   Token token = {.choice = c, .id = result.token};
   const auto end = std::find(active.end_ids.begin(), active.end_ids.end(), result.token);
@@ -42,7 +43,7 @@ void Engine::Deliver(ActiveCall& active, int32_t c, SampleResult result) {
     }
   }
   // As it is now: a fork of the session needs it too.
-  if (active.session != nullptr && choice.text != nullptr) choice.sequence.decoded = choice.text->state().detokenizer;
+  if (active.keeps_state() && choice.text != nullptr) choice.sequence.decoded = choice.text->state().detokenizer;
   token.logprobs = std::move(result);
   if (token.finish == FinishReason::kNone && choice.generated == request.stop.max_tokens) {
     token.finish = FinishReason::kLength;
@@ -62,7 +63,7 @@ Token Engine::Stopped(Token token, int32_t stop_index) {
 
 void Engine::EndChoice(ActiveCall& active, int32_t c, Token last) {
   Choice& choice = active.choices[c];
-  if (choice.text != nullptr && active.session != nullptr && last.finish == FinishReason::kLength) {
+  if (choice.text != nullptr && active.keeps_state() && last.finish == FinishReason::kLength) {
     last.text += choice.text->Release();
   } else if (choice.text != nullptr && last.finish != FinishReason::kStopString) {
     TextStream::Output output = choice.text->Flush();
@@ -71,8 +72,8 @@ void Engine::EndChoice(ActiveCall& active, int32_t c, Token last) {
   }
   active.call->Push(std::move(last));
   choice.ended = true;
-  if (active.session != nullptr && choice.text != nullptr) choice.sequence.decoded = choice.text->state().detokenizer;
-  if (active.session == nullptr) choice.sequence.lease = SlotLease();
+  if (active.keeps_state() && choice.text != nullptr) choice.sequence.decoded = choice.text->state().detokenizer;
+  if (!active.keeps_state()) choice.sequence.lease = SlotLease();
   const bool all = std::all_of(active.choices.begin(), active.choices.end(), [](const Choice& x) { return x.ended; });
   if (all) End(active, absl::OkStatus());
 }
@@ -95,6 +96,14 @@ void Engine::EndNonFinite(ActiveCall& active, absl::string_view where) {
                                      active.request().session.empty() ? "" : ", and its session with it")));
 }
 
+std::shared_ptr<const SessionCopy> Engine::Seal(const Sequence& sequence) const {
+  auto copy = std::make_shared<SessionCopy>(CopyWithoutState(sequence));
+  std::string state(model_.state_layout().slot_bytes(), '\0');
+  pool_.Download(sequence.lease.slot(), state.data());
+  copy->state = std::make_shared<const std::string>(std::move(state));
+  return copy;
+}
+
 void Engine::End(ActiveCall& active, absl::Status status, std::vector<double> class_logits) {
   const TimePoint now = clock_.Now();
   const bool admitted = active.admitted != TimePoint();
@@ -102,7 +111,9 @@ void Engine::End(ActiveCall& active, absl::Status status, std::vector<double> cl
   const TimePoint prefill_end = prefilled ? active.prefilled : now;
   Finished finished = {
       .status = status,
-      .usage = {.prompt_tokens = active.prompt_tokens(), .generated_tokens = active.generated},
+      .usage = {.prompt_tokens = active.replay != nullptr ? 0 : active.prompt_tokens(),
+                .generated_tokens = active.generated,
+                .cached_tokens = active.cached},
       .timings = {.queue = SecondsBetween(active.arrived, admitted ? active.admitted : now),
                   .prefill = admitted ? SecondsBetween(active.admitted, prefill_end) : 0,
                   .decode = prefilled ? SecondsBetween(prefill_end, now) : 0,
@@ -110,10 +121,21 @@ void Engine::End(ActiveCall& active, absl::Status status, std::vector<double> cl
                   .total = SecondsBetween(active.arrived, now)},
       .class_logits = std::move(class_logits)};
   active.ended = true;
+  if (active.replay != nullptr) finished.replayed_tokens = active.replay->replayed();
   if (active.session != nullptr) {
-    const Choice& choice = active.choices[0];
-    finished.session_tokens = choice.sequence.tokens();
-    sessions_.GiveBack(*std::exchange(active.session, nullptr));
+    Session& session = *std::exchange(active.session, nullptr);
+    finished.session_tokens = session.tokens();
+    if (status.ok() && !active.request().mark.empty()) {
+      sessions_.Checkpoint(session, Past::Kind::kMark, active.request().mark);
+    }
+    sessions_.GiveBack(session);
+  } else if (active.request().seal && status.ok()) {
+    finished.sealed = Seal(active.choices[0].sequence);
+  }
+  if (active.waits_for_session) {
+    if (const absl::StatusOr<Session*> session = sessions_.Find(active.request().session); session.ok()) {
+      (*session)->wanted = false;
+    }
   }
   for (Choice& choice : active.choices) choice.sequence.lease = SlotLease();
   metrics_.e2e_request_latency_seconds.Observe(finished.timings.total);

@@ -5,9 +5,25 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "server/engine/error.h"
 
 namespace barista {
+namespace {
+
+TierOptions WithWorkers(TierOptions options, Worker& fallback) {
+  for (Worker** worker : {&options.device_worker, &options.directory_worker, &options.registry_worker}) {
+    if (*worker == nullptr) *worker = &fallback;
+  }
+  return options;
+}
+
+absl::Status Draining() {
+  return MakeError({.reason = ErrorReason::kDraining, .retry_after_seconds = 1},
+                   "the server is shutting down and takes no new calls");
+}
+
+}  // namespace
 
 Engine::Engine(Model& model, StatePool& pool, const Tokenizer* tokenizer, Metrics& metrics, const Clock& clock,
                const EngineOptions& options)
@@ -18,8 +34,13 @@ Engine::Engine(Model& model, StatePool& pool, const Tokenizer* tokenizer, Metric
       clock_(clock),
       options_(options),
       slots_(pool, options.poison_freed_slots),
-      sessions_(slots_, pool, model.state_layout()),
+      states_(options.checkpoint_bytes),
+      prefixes_(states_, options.prefix_tokens_min),
+      tiers_(WithWorkers(options.tiers, inline_worker_), slots_, pool, model.state_layout(), metrics, clock,
+             [this](std::function<void()> work) { PostInternal(std::move(work)); }),
+      sessions_(slots_, pool, model.state_layout(), states_, tiers_, options.rewind_tokens_max),
       pace_(options.step_target_seconds, model.options().rows_max) {
+  tiers_.SetTable(&sessions_);
   const int64_t rows = model.options().rows_max;
   plan_.reserve(rows);
   segments_.reserve(rows);
@@ -47,14 +68,25 @@ void Engine::Stop() {
     wake_.Signal();
   }
   if (thread_.joinable()) thread_.join();
-  RunPosted();
-  TakeSubmitted();
   const absl::Status stopped = MakeError({.reason = ErrorReason::kDraining}, "the server is shutting down");
-  for (ActiveCall& active : waiting_) End(active, stopped);
+  while (true) {
+    RunPosted();
+    TakeSubmitted();
+    EndAll(stopped);
+    absl::MutexLock lock(&mutex_);
+    if (!tiers_.working() && posted_.empty()) return;
+    if (posted_.empty()) wake_.WaitWithTimeout(&mutex_, absl::Milliseconds(20));
+  }
+}
+
+void Engine::EndAll(const absl::Status& status) {
+  for (ActiveCall& active : waiting_) End(active, status);
+  for (const std::unique_ptr<ActiveCall>& active : arriving_) End(*active, status);
   for (const std::unique_ptr<ActiveCall>& active : running_) {
-    if (!active->ended) End(*active, stopped);
+    if (!active->ended) End(*active, status);
   }
   waiting_.clear();
+  arriving_.clear();
   running_.clear();
 }
 
@@ -65,14 +97,17 @@ absl::StatusOr<std::shared_ptr<Call>> Engine::Submit(Request request, std::funct
   const bool kept = !request.session.empty();  // it has its slot, and waits for none
   // What one step may send always fits in an empty outbox (Plan), or the call would never run.
   const size_t outbox_events_max = std::max<size_t>(options_.outbox_events_max, n + 2);
+  if (request.kind == RequestKind::kGenerate && request.cache && states_.on() && request.start == nullptr &&
+      request.prompt_logprobs < 0) {
+    active.keys = prefix_keys_.Of(request.tenant, kept ? request.opening : request.prompt);
+  }
   active.call = std::make_shared<Call>(std::move(request), outbox_events_max, std::move(on_events));
   active.choices.resize(n);
 
   absl::MutexLock lock(&mutex_);
   absl::Status refused;
   if (draining_) {
-    refused = MakeError({.reason = ErrorReason::kDraining, .retry_after_seconds = 1},
-                        "the server is shutting down and takes no new calls");
+    refused = Draining();
   } else if (n > slots_.total()) {
     refused = MakeError({.reason = ErrorReason::kSessionsMax},
                         absl::StrCat("n = ", n, " needs as many slots; this server has ", slots_.total()));
@@ -95,14 +130,34 @@ absl::StatusOr<std::shared_ptr<Call>> Engine::Submit(Request request, std::funct
 
 absl::Status Engine::Post(std::function<void(SessionTable&)> work) {
   absl::MutexLock lock(&mutex_);
-  if (draining_) {
-    return MakeError({.reason = ErrorReason::kDraining, .retry_after_seconds = 1},
-                     "the server is shutting down and takes no new calls");
-  }
-  posted_.push_back(std::move(work));
+  if (draining_) return Draining();
+  posted_.push_back([this, work = std::move(work)] { work(sessions_); });
   woken_ = true;
   wake_.Signal();
   return absl::OkStatus();
+}
+
+absl::Status Engine::PostFor(const std::string& key, std::function<void(SessionTable&, const absl::Status&)> work) {
+  return Post([this, key, work = std::move(work)](SessionTable& sessions) {
+    const absl::StatusOr<Session*> session = sessions.Find(key);
+    const auto go_on = [this, work](const absl::Status& brought) { work(sessions_, brought); };
+    session.ok() ? tiers_.BringToMemory(**session, go_on) : tiers_.FindElsewhere(key, go_on);
+  });
+}
+
+absl::Status Engine::PostNew(
+    std::vector<std::string> keys,
+    std::function<absl::Status(SessionTable&, const absl::StatusOr<std::vector<uint64_t>>&)> work) {
+  return Post([keys = std::move(keys), work = std::move(work)](SessionTable& sessions) {
+    sessions.Reserve(keys, [&sessions, work](const auto& epochs) { return work(sessions, epochs); });
+  });
+}
+
+void Engine::PostInternal(std::function<void()> work) {
+  absl::MutexLock lock(&mutex_);
+  posted_.push_back(std::move(work));
+  woken_ = true;
+  wake_.Signal();
 }
 
 void Engine::Wake() {
@@ -114,6 +169,24 @@ void Engine::Wake() {
 void Engine::Drain() {
   absl::MutexLock lock(&mutex_);
   draining_ = true;
+}
+
+void Engine::CutOff() {
+  PostInternal([this] { EndAll(MakeError({.reason = ErrorReason::kDraining}, "the server is shutting down")); });
+}
+
+int64_t Engine::ParkSessions(TimePoint until) {
+  PostInternal([this] {
+    absl::MutexLock lock(&mutex_);
+    parking_ = true;
+    not_parked_ = sessions_.size();
+  });
+  while (true) {
+    Wake();
+    absl::SleepFor(absl::Milliseconds(2));
+    absl::MutexLock lock(&mutex_);
+    if ((parking_ && not_parked_ == 0) || clock_.Now() >= until) return not_parked_;
+  }
 }
 
 bool Engine::idle() const {
@@ -128,19 +201,20 @@ void Engine::Run() {
     if (stop_) return;
     if (!worked && submitted_.empty() && !woken_) {
       // Deadlines of calls that wait or are paused are looked at this often when nothing else happens.
-      wake_.WaitWithTimeout(&mutex_, in_engine_ > 0 ? absl::Milliseconds(20) : absl::Seconds(1));
+      const bool soon = in_engine_ > 0 || tiers_.ticking();
+      wake_.WaitWithTimeout(&mutex_, soon ? absl::Milliseconds(20) : absl::Seconds(1));
     }
     woken_ = false;
   }
 }
 
 void Engine::RunPosted() {
-  std::vector<std::function<void(SessionTable&)>> posted;
+  std::vector<std::function<void()>> posted;
   {
     absl::MutexLock lock(&mutex_);
     posted.swap(posted_);
   }
-  for (const auto& work : posted) work(sessions_);
+  for (const auto& work : posted) work();
 }
 
 void Engine::TakeSubmitted() {
@@ -153,37 +227,9 @@ void Engine::TakeSubmitted() {
     if (active.request().session.empty()) {
       waiting_.push_back(std::move(active));
     } else {
-      TakeSession(std::move(active));  // it has a slot already
+      AskForSession(std::move(active));
     }
   }
-}
-
-void Engine::TakeSession(ActiveCall submitted) {
-  auto active = std::make_unique<ActiveCall>(std::move(submitted));
-  const Request& request = active->request();
-  Sequence& sequence = active->choices[0].sequence;
-  const absl::StatusOr<Session*> session = sessions_.Take(request.session, sequence);
-  if (!session.ok()) return End(*active, session.status());
-  active->session = *session;
-  active->opening = sequence.tokens() == 0;
-  if (request.kind == RequestKind::kAppend) {
-    active->appended = active->opening ? request.opening : request.prompt;
-    return Begin(std::move(active));
-  }
-  const int64_t prompt = static_cast<int64_t>(active->prompt().size());
-  active->settling = sequence.pending >= 0 && prompt > 0;
-  if (active->opening && prompt == 0) {
-    return End(*active,
-               FieldError("text", absl::StrCat("a prompt is required: sessions/", request.session, " is empty")));
-  }
-  const int64_t positions = sequence.tokens() + prompt + request.stop.max_tokens, limit = options_.positions_max;
-  if (limit > 0 && positions > limit) {
-    return End(*active, MakeError({.reason = ErrorReason::kPositionOutOfRange, .field = "stop.max_tokens"},
-                                  absl::StrCat("stop.max_tokens: ", sequence.tokens(), " tokens in the session, ",
-                                               prompt, " in the prompt and max_tokens ", request.stop.max_tokens,
-                                               " pass the model's last position, ", limit)));
-  }
-  Begin(std::move(active));
 }
 
 void Engine::TakeFed() {
@@ -227,8 +273,11 @@ void Engine::Reap() {
     if (!status.ok()) End(*it, status);
     it = status.ok() ? it + 1 : waiting_.erase(it);
   }
+  for (const std::unique_ptr<ActiveCall>& active : arriving_) {
+    if (const absl::Status status = reason_to_end(*active); !status.ok()) End(*active, status);
+  }
   for (const std::unique_ptr<ActiveCall>& active : running_) {
-    if (active->ended) continue;
+    if (active->ended || active->request().kind == RequestKind::kRewind) continue;  // a rewind is all or nothing
     if (const absl::Status status = reason_to_end(*active); !status.ok()) End(*active, status);
   }
   RemoveEnded();
@@ -242,10 +291,12 @@ void Engine::Admit() {
     for (Choice& choice : active->choices) choice.sequence.lease = *slots_.Acquire();
     Begin(std::move(active));
   }
+  if (!waiting_.empty()) slots_wanted_ += static_cast<int32_t>(waiting_.front().choices.size());
 }
 
 void Engine::RefuseHopeless() {
-  const int32_t left = slots_.total() - sessions_.size();
+  const int64_t below = tiers_.sessions_max() - slots_.total();  // sessions that need no slot
+  const int64_t kept = std::max<int64_t>(sessions_.size() - below, 0), left = slots_.total() - kept;
   for (auto it = waiting_.begin(); it != waiting_.end();) {
     const int32_t wanted = static_cast<int32_t>(it->choices.size());
     if (wanted <= left) {
@@ -254,7 +305,7 @@ void Engine::RefuseHopeless() {
     }
     metrics_.admission_refusals(absl::AsciiStrToLower(Name(ErrorReason::kSessionsMax))).Increment();
     End(*it, MakeError({.reason = ErrorReason::kSessionsMax, .retry_after_seconds = 1},
-                       absl::StrCat(sessions_.size(), " of ", slots_.total(), " slots are kept by sessions, and ",
+                       absl::StrCat(kept, " of ", slots_.total(), " slots are kept by sessions, and ",
                                     wanted, wanted == 1 ? " is" : " are", " wanted")));
     it = waiting_.erase(it);
   }
@@ -274,9 +325,12 @@ void Engine::Begin(std::unique_ptr<ActiveCall> active) {
         *tokenizer_, stop.min_tokens == 0 ? stop.stop_strings : std::make_shared<const StopStrings>(), text);
   }
   active->admitted = clock_.Now();
+  if (active->request().start != nullptr) PutStart(*active);
+  UsePrefix(*active);
   const bool waited = active->request().session.empty();
   const bool goes_on = active->prompt().empty() && active->request().kind == RequestKind::kGenerate;
   if (goes_on) active->prefilled = active->admitted;
+  if (!goes_on && active->prompt_read() && active->cached > 0) PromptRead(*active);
   metrics_.request_queue_time_seconds.Observe(SecondsBetween(active->arrived, active->admitted));
   running_.push_back(std::move(active));
   absl::MutexLock lock(&mutex_);
@@ -285,14 +339,24 @@ void Engine::Begin(std::unique_ptr<ActiveCall> active) {
 }
 
 void Engine::RemoveEnded() {
-  running_.erase(std::remove_if(running_.begin(), running_.end(), [](const auto& active) { return active->ended; }),
-                 running_.end());
+  for (std::vector<std::unique_ptr<ActiveCall>>* calls : {&running_, &arriving_}) {
+    calls->erase(std::remove_if(calls->begin(), calls->end(), [](const auto& active) { return active->ended; }),
+                 calls->end());
+  }
 }
 
 void Engine::UpdateGauges() {
   metrics_.num_requests_running.Set(static_cast<double>(running_.size()));
-  metrics_.sessions_device.Set(slots_.used());
-  metrics_.state_bytes_device.Set(static_cast<double>(slots_.used() * model_.state_layout().bytes_per_session()));
+  const int64_t bytes = model_.state_layout().bytes_per_session();
+  const std::pair<const char*, int64_t> tiers[] = {{"device", slots_.used()},
+                                                   {"host", tiers_.count(Tier::kHost)},
+                                                   {"directory", tiers_.count(Tier::kDirectory)},
+                                                   {"redis", tiers_.count(Tier::kRegistry)}};
+  for (const auto& [tier, sessions] : tiers) {
+    metrics_.sessions(tier).Set(static_cast<double>(sessions));
+    metrics_.state_bytes(tier).Set(static_cast<double>(sessions * bytes));
+  }
+  metrics_.checkpoint_bytes.Set(static_cast<double>(states_.bytes()));
   absl::MutexLock lock(&mutex_);
   slots_available_ = slots_.available();
   metrics_.num_requests_waiting.Set(static_cast<double>(waiting_count_));

@@ -15,8 +15,11 @@
 #include "server/engine/call.h"
 #include "server/engine/clock.h"
 #include "server/engine/scheduler.h"
+#include "server/engine/prefix_cache.h"
 #include "server/engine/session.h"
 #include "server/engine/slots.h"
+#include "server/engine/state_cache.h"
+#include "server/engine/tiers.h"
 #include "server/model/model.h"
 #include "server/observe/metrics.h"
 #include "server/text/tokenizer.h"
@@ -29,6 +32,10 @@ struct EngineOptions {
   double step_target_seconds = 0.04;  // prompts beside running decodes are read in pieces that keep steps near this
   bool poison_freed_slots = false;    // NaN in freed slots (checked builds)
   int64_t positions_max = 0;          // tokens of a session's past, where the model has full attention; 0: no limit
+  int64_t checkpoint_bytes = 0;       // of states that are kept for rewinds and for prompts that begin alike; 0: none
+  int64_t rewind_tokens_max = 256;    // that a session can be put back, from kept states
+  int64_t prefix_tokens_min = 256;    // of a prompt whose state is worth keeping
+  TierOptions tiers;                  // its workers default to one that does everything at once
 };
 
 class Engine {
@@ -39,7 +46,7 @@ class Engine {
   ~Engine();  // Stop()
 
   void Start();  // the engine's thread
-  // Ends every call with Unavailable(kDraining), then the thread. Idempotent.
+  // Ends every call with Unavailable(kDraining), then the thread; waits for what workers have in hand. Idempotent.
   void Stop();
 
   // Any thread. Errors: kQueueFull, kSessionsMax (n needs more slots than there are), kDraining.
@@ -47,6 +54,14 @@ class Engine {
   // Any thread. `work` runs on the engine's thread between two steps; in order, and always, at the latest in Stop.
   // Errors: kDraining, and then it does not run.
   absl::Status Post(std::function<void(SessionTable&)> work);
+  // The same once the session `key` is in the table with its state in memory; `brought` says why it is not. The status
+  // that `work` returns is its own business.
+  absl::Status PostFor(const std::string& key,
+                       std::function<void(SessionTable&, const absl::Status& brought)> work);
+  // The same once the names of new sessions are this server's; `epochs` says why they are not. Where `work` returns an
+  // error, the names are given up again.
+  absl::Status PostNew(std::vector<std::string> keys,
+                       std::function<absl::Status(SessionTable&, const absl::StatusOr<std::vector<uint64_t>>& epochs)> work);
   // Any thread: something the engine waits for happened (a cancel, room in an outbox).
   void Wake();
 
@@ -54,6 +69,11 @@ class Engine {
   void Drain();
   // Whether no call waits or runs.
   bool idle() const;
+  // Any thread, after Drain: ends the calls that still run, with Unavailable(kDraining).
+  void CutOff();
+  // Any thread, when no call runs: sends every session to its store (TierOptions) until all are there or `until`. How
+  // many are not.
+  int64_t ParkSessions(TimePoint until);
 
   // One pass of the loop, for tests that drive the engine by hand instead of Start. False: nothing could be done.
   bool Step();
@@ -64,11 +84,24 @@ class Engine {
   // The phases of a step, in order.
   void RunPosted();
   void TakeSubmitted();
+  void PostInternal(std::function<void()> work);
+  void EndAll(const absl::Status& status);
   void Reap();                                     // ends cancelled and expired calls
   void Admit();                                    // gives slots to the oldest waiting calls
   void RefuseHopeless();                           // calls that want more slots than sessions leave
   void Begin(std::unique_ptr<ActiveCall> active);  // an admitted call starts to run
-  void TakeSession(ActiveCall active);
+  void AskForSession(ActiveCall active);  // a call on a session comes in
+  void ServeArriving();                   // calls whose sessions are on their way to a slot
+  void TakeSession(std::unique_ptr<ActiveCall> active, Session& session);
+  absl::Status CheckPositions(const ActiveCall& active, int64_t past) const;
+  void PutStart(ActiveCall& active);  // the state that the request brought
+  absl::Status BeginRewind(ActiveCall& active);
+  void ReplayOn(ActiveCall& active);       // a run of a rewind may be done
+  void UsePrefix(ActiveCall& active);      // the longest kept state that the prompt begins with
+  void KeepPrefix(ActiveCall& active);     // the state, where it is wanted for later prompts
+  void PromptRead(ActiveCall& active);     // all of it is in the state
+  void KeepAnchors();
+  void Park();  // sessions to their store, once ParkSessions asked for it
   void TakeFed();  // what Append calls were fed
   bool Plan();     // false: nothing to run
   void Forward();
@@ -81,6 +114,7 @@ class Engine {
   static Token Stopped(Token token, int32_t stop_index);
   void EndChoice(ActiveCall& active, int32_t choice, Token last);
   void End(ActiveCall& active, absl::Status status, std::vector<double> class_logits = {});
+  std::shared_ptr<const SessionCopy> Seal(const Sequence& sequence) const;
   void EndNonFinite(ActiveCall& active, absl::string_view where);
   void RemoveEnded();
   void UpdateGauges();
@@ -95,19 +129,29 @@ class Engine {
   mutable absl::Mutex mutex_;
   absl::CondVar wake_;
   std::deque<ActiveCall> submitted_ ABSL_GUARDED_BY(mutex_);
-  std::vector<std::function<void(SessionTable&)>> posted_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::function<void()>> posted_ ABSL_GUARDED_BY(mutex_);
   size_t in_engine_ ABSL_GUARDED_BY(mutex_) = 0;  // calls submitted and not ended
   size_t waiting_count_ ABSL_GUARDED_BY(mutex_) = 0;
   int32_t slots_available_ ABSL_GUARDED_BY(mutex_) = 0;  // as of the last step
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
+  bool parking_ ABSL_GUARDED_BY(mutex_) = false;
+  int64_t not_parked_ ABSL_GUARDED_BY(mutex_) = 0;  // sessions, while parking_
   std::thread thread_;
+  InlineWorker inline_worker_;
+  const PrefixKeys prefix_keys_;
 
   // The engine's thread only.
   SlotTable slots_;
+  StateCache states_;
+  PrefixCache prefixes_;
+  Tiers tiers_;
   SessionTable sessions_;
   std::deque<ActiveCall> waiting_;
+  std::vector<std::unique_ptr<ActiveCall>> arriving_;
+  int32_t slots_wanted_ = 0;  // beyond the free ones, in this step
+  int64_t coming_up_ = 0;     // sessions in the host's memory that wait for a slot
   std::vector<std::unique_ptr<ActiveCall>> running_;
   PrefillPace pace_;
   uint64_t steps_ = 0;

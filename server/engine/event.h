@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -55,6 +56,8 @@ struct Finished {
   Timings timings;
   std::vector<double> class_logits;  // of a Classify request
   int64_t session_tokens = 0;        // of the session's past now, where the request names one
+  int64_t replayed_tokens = 0;       // of a rewind
+  std::shared_ptr<const SessionCopy> sealed;  // the state after the call, where asked for
 };
 
 using Event = std::variant<PrefillProgress, PromptLogprobs, Token, Finished>;

@@ -1,131 +1,295 @@
 #include "server/engine/session.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "server/engine/error.h"
+#include "server/engine/tiers.h"
 
 namespace barista {
 namespace {
 
-absl::Status Exists(const std::string& id) {
+absl::Status Exists(const std::string& key) {
   return MakeError({.reason = ErrorReason::kSessionExists},
-                   absl::StrCat("there is a session sessions/", id, " already"));
+                   absl::StrCat("there is a session sessions/", SessionIdOf(key), " already"));
 }
 
-absl::Status Busy(const std::string& id) {
-  return MakeError({.reason = ErrorReason::kSessionBusy}, absl::StrCat("a call is running on sessions/", id));
+absl::Status Busy(const std::string& key) {
+  return MakeError({.reason = ErrorReason::kSessionBusy},
+                   absl::StrCat("a call is running on sessions/", SessionIdOf(key)));
+}
+
+// A stream of random numbers of a fork's own: a function of its parent's and of how many forks came before. The highest
+// bit keeps it away from the choices of calls without a session, which count from 0. (splitmix64.)
+uint64_t ForkedDraws(uint64_t parent, uint32_t ordinal) {
+  uint64_t x = parent + 0x9e3779b97f4a7c15 * (uint64_t{ordinal} + 1);
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+  return (x ^ (x >> 31)) | (uint64_t{1} << 63);
 }
 
 }  // namespace
 
-absl::StatusOr<const Session*> SessionTable::Create(const std::string& id) {
-  if (sessions_.count(id) > 0) return Exists(id);
-  if (absl::Status room = CheckRoom(1); !room.ok()) return room;
-  return Add(id);
+std::string SessionIdOf(absl::string_view key) { return std::string(key.substr(key.find('@') + 1)); }
+
+std::string TenantOf(absl::string_view key) {
+  const size_t at = key.find('@');
+  return std::string(at == absl::string_view::npos ? "" : key.substr(0, at));
 }
 
-absl::StatusOr<const Session*> SessionTable::Find(const std::string& id) const { return Get(id); }
+absl::Status SessionNotFound(absl::string_view key) {
+  return MakeError({.reason = ErrorReason::kSessionNotFound},
+                   absl::StrCat("there is no session sessions/", SessionIdOf(key)));
+}
 
-std::vector<const Session*> SessionTable::List(const std::string& after, int64_t count) const {
-  std::vector<const Session*> found;
-  for (auto it = sessions_.upper_bound(after); it != sessions_.end() && count > 0; ++it, --count) {
+int64_t Session::tokens() const {
+  if (tier == Tier::kHost) return copy->tokens();
+  return tier == Tier::kDirectory || tier == Tier::kRegistry ? stored_tokens : sequence().tokens();
+}
+
+SessionTable::SessionTable(SlotTable& slots, StatePool& pool, const StateLayout& layout, StateCache& states,
+                           Tiers& tiers, int64_t rewind_tokens_max)
+    : slots_(slots),
+      pool_(pool),
+      layout_(layout),
+      states_(states),
+      tiers_(tiers),
+      rewind_tokens_max_(rewind_tokens_max) {}
+
+SessionTable::~SessionTable() = default;
+
+absl::StatusOr<Session*> SessionTable::Create(const std::string& key, uint64_t epoch) {
+  if (sessions_.count(key) > 0) return Exists(key);
+  if (absl::Status room = CheckRoom(1); !room.ok()) return room;
+  Session* session = Add(key, epoch);
+  if (std::optional<SlotLease> lease = slots_.Acquire()) {  // else it gets one when it is first used
+    session->idle.lease = *std::move(lease);
+    tiers_.SetTier(*session, Tier::kDevice);
+  }
+  return session;
+}
+
+absl::StatusOr<Session*> SessionTable::Find(const std::string& key) const {
+  const auto it = sessions_.find(key);
+  if (it == sessions_.end() || it->second->unknown) return SessionNotFound(key);
+  return it->second.get();
+}
+
+std::vector<Session*> SessionTable::List(const std::string& tenant, const std::string& after, int64_t count) const {
+  const std::string prefix = absl::StrCat(tenant, "@");
+  std::vector<Session*> found;
+  for (auto it = sessions_.upper_bound(absl::StrCat(prefix, after)); it != sessions_.end() && count > 0; ++it) {
+    if (it->first.compare(0, prefix.size(), prefix) != 0) break;
+    if (it->second->unknown) continue;
     found.push_back(it->second.get());
+    --count;
   }
   return found;
 }
 
-absl::Status SessionTable::Delete(const std::string& id) {
-  absl::StatusOr<Session*> session = Get(id);
+int64_t SessionTable::Count(const std::string& tenant) const {
+  // '@' is followed by 'A' in ASCII: the end of the tenant's range.
+  return std::distance(sessions_.lower_bound(absl::StrCat(tenant, "@")),
+                       sessions_.lower_bound(absl::StrCat(tenant, "A")));
+}
+
+absl::Status SessionTable::Delete(const std::string& key) {
+  absl::StatusOr<Session*> session = Find(key);
   if (!session.ok()) return session.status();
-  if ((*session)->running != nullptr) return Busy(id);
-  sessions_.erase(id);
+  if ((*session)->busy()) return Busy(key);
+  Drop(**session);
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<const Session*>> SessionTable::Fork(const std::string& id,
-                                                               absl::Span<const std::string> children) {
-  absl::StatusOr<Session*> parent = Get(id);
-  if (!parent.ok()) return parent.status();
+absl::StatusOr<std::vector<Session*>> SessionTable::Fork(const std::string& key,
+                                                         absl::Span<const std::string> children, bool repeat_parent,
+                                                         absl::Span<const uint64_t> epochs) {
+  absl::StatusOr<Session*> found = Find(key);
+  if (!found.ok()) return found.status();
+  Session& parent = **found;
   for (const std::string& child : children) {
     if (sessions_.count(child) > 0) return Exists(child);
   }
-  if (absl::Status room = CheckRoom(static_cast<int32_t>(children.size())); !room.ok()) return room;
-  const Sequence& from = (*parent)->sequence();
-  from.lease.AssertOwner();
-  std::vector<const Session*> made;
-  for (const std::string& child : children) {
-    Session* session = Add(child);
-    pool_.Copy(session->idle.lease.slot(), from.lease.slot());
-    session->idle.position = from.position;
-    session->idle.pending = from.pending;
-    session->idle.counts = from.counts;
-    session->idle.decoded = from.decoded;
-    made.push_back(session);
+  if (absl::Status room = CheckRoom(static_cast<int64_t>(children.size())); !room.ok()) return room;
+  Sequence* from = parent.tier == Tier::kHost ? nullptr : parent.running != nullptr ? parent.running : &parent.idle;
+  const uint64_t parent_draws = from != nullptr ? from->draws : parent.copy->draws;
+  uint32_t forks = from != nullptr ? from->forks : parent.copy->forks;
+  std::shared_ptr<const SessionCopy> copy;  // made once, where a child gets no slot
+  std::vector<Session*> made;
+  for (size_t i = 0; i < children.size(); ++i) {
+    Session* child = Add(children[i], epochs.empty() ? 0 : epochs[i]);
+    child->past = parent.past.Share();
+    made.push_back(child);
+    const uint64_t draws = repeat_parent ? parent_draws : ForkedDraws(parent_draws, forks++);
+    if (parent.tier == Tier::kEmpty) {
+      child->idle.draws = draws;
+      continue;
+    }
+    std::optional<SlotLease> lease;
+    if (parent.tier == Tier::kDevice) lease = slots_.Acquire();
+    if (lease) {
+      from->lease.AssertOwner();
+      pool_.Copy(lease->slot(), from->lease.slot());
+      SetWithoutState(CopyWithoutState(*from), child->idle);
+      child->idle.lease = *std::move(lease);
+      child->idle.draws = draws;
+      child->idle.forks = 0;
+      tiers_.SetTier(*child, Tier::kDevice);
+      continue;
+    }
+    if (copy == nullptr) copy = CopyOf(parent);
+    auto own = std::make_shared<SessionCopy>(*copy);
+    own->draws = draws;
+    own->forks = 0;
+    child->copy = std::move(own);
+    tiers_.SetTier(*child, Tier::kHost);
+  }
+  if (from != nullptr) {
+    from->forks = forks;
+  } else {
+    auto counted = std::make_shared<SessionCopy>(*parent.copy);
+    counted->forks = forks;
+    parent.copy = std::move(counted);
   }
   return made;
 }
 
-absl::StatusOr<SessionCopy> SessionTable::Export(const std::string& id) const {
-  absl::StatusOr<Session*> session = Get(id);
-  if (!session.ok()) return session.status();
-  const Sequence& from = (*session)->sequence();
-  from.lease.AssertOwner();
-  SessionCopy copy = {from.position, from.pending, from.counts.OldestFirst(), from.decoded,
-                      std::string(layout_.slot_bytes(), '\0')};
-  pool_.Download(from.lease.slot(), copy.state.data());
+std::shared_ptr<const SessionCopy> SessionTable::CopyOf(const Session& session) const {
+  if (session.tier == Tier::kHost) return session.copy;
+  const Sequence& from = session.sequence();
+  auto copy = std::make_shared<SessionCopy>(CopyWithoutState(from));
+  std::string state(layout_.slot_bytes(), '\0');
+  if (session.tier == Tier::kEmpty) {
+    FillFresh(layout_, state.data());
+  } else {
+    from.lease.AssertOwner();
+    pool_.Download(from.lease.slot(), state.data());
+  }
+  copy->state = std::make_shared<const std::string>(std::move(state));
   return copy;
 }
 
-absl::StatusOr<const Session*> SessionTable::Import(const std::string& id, const SessionCopy& copy) {
-  const absl::StatusOr<const Session*> created = Create(id);
-  if (!created.ok()) return created;
-  Sequence& to = sessions_.at(id)->idle;
-  pool_.Upload(to.lease.slot(), copy.state.data());
-  to.position = copy.position;
-  to.pending = copy.pending;
-  to.counts = TokenCounts::FromOldestFirst(copy.counts);
-  to.decoded = copy.decoded;
-  return created;
+absl::StatusOr<std::shared_ptr<const SessionCopy>> SessionTable::Export(const std::string& key) const {
+  absl::StatusOr<Session*> session = Find(key);
+  if (!session.ok()) return session.status();
+  return CopyOf(**session);
 }
 
-absl::StatusOr<Session*> SessionTable::Take(const std::string& id, Sequence& running) {
-  absl::StatusOr<Session*> session = Get(id);
-  if (!session.ok()) return session;
-  if ((*session)->running != nullptr) return Busy(id);
-  running = std::move((*session)->idle);
-  (*session)->running = &running;
+absl::StatusOr<Session*> SessionTable::Import(const std::string& key, std::shared_ptr<const SessionCopy> copy,
+                                              uint64_t epoch) {
+  if (sessions_.count(key) > 0) return Exists(key);
+  if (absl::Status room = CheckRoom(1); !room.ok()) return room;
+  Session* session = Add(key, epoch);
+  PutCopy(*session, std::move(copy));
   return session;
+}
+
+absl::StatusOr<Session*> SessionTable::Replace(const std::string& key, std::shared_ptr<const SessionCopy> copy) {
+  absl::StatusOr<Session*> found = Find(key);
+  if (!found.ok()) return found;
+  Session& session = **found;
+  if (session.busy() || session.moving) return Busy(key);
+  session.past.DropAll(states_);
+  session.past = Past();
+  PutCopy(session, std::move(copy));
+  return &session;
+}
+
+void SessionTable::PutCopy(Session& session, std::shared_ptr<const SessionCopy> copy) {
+  if (session.idle.lease.slot() < 0) {
+    if (std::optional<SlotLease> lease = slots_.Acquire()) session.idle.lease = *std::move(lease);
+  }
+  if (session.idle.lease.slot() < 0) {  // it waits in the host's memory until it is used
+    session.copy = std::move(copy);
+    tiers_.SetTier(session, Tier::kHost);
+    return;
+  }
+  pool_.Upload(session.idle.lease.slot(), copy->state->data());
+  SetWithoutState(*copy, session.idle);
+  session.copy = nullptr;
+  tiers_.SetTier(session, Tier::kDevice);
+}
+
+absl::StatusOr<Session*> SessionTable::Adopt(const std::string& key, Tier tier, int64_t tokens, WallTime made,
+                                             WallTime used) {
+  if (sessions_.count(key) > 0) return Exists(key);
+  if (absl::Status room = CheckRoom(1); !room.ok()) return room;
+  Session* session = Add(key, 0);
+  session->stored_tokens = tokens;
+  session->made = made;
+  session->used = used;
+  tiers_.SetTier(*session, tier);
+  return session;
+}
+
+void SessionTable::FindElsewhere(const std::string& key, std::function<void(const absl::Status&)> work) {
+  tiers_.FindElsewhere(key, std::move(work));
+}
+
+void SessionTable::Reserve(const std::vector<std::string>& keys,
+                           std::function<absl::Status(const absl::StatusOr<std::vector<uint64_t>>&)> work) {
+  tiers_.Reserve(keys, [this, keys, work = std::move(work)](const absl::StatusOr<std::vector<uint64_t>>& epochs) {
+    const absl::Status status = work(epochs);
+    if (epochs.ok() && !status.ok()) tiers_.Unreserve(keys, *epochs);
+  });
+}
+
+void SessionTable::Take(Session& session, Sequence& running) {
+  running = std::move(session.idle);
+  session.idle = Sequence();
+  session.running = &running;
+  session.past.BeginCall();
 }
 
 void SessionTable::GiveBack(Session& session) {
   session.idle = std::move(*session.running);
+  *session.running = Sequence();
   session.running = nullptr;
   session.used = std::chrono::system_clock::now();
+  tiers_.SetTier(session, Tier::kDevice);  // the last one used
 }
 
-void SessionTable::Drop(Session& session) { sessions_.erase(std::string(session.id)); }
-
-absl::StatusOr<Session*> SessionTable::Get(const std::string& id) const {
-  const auto it = sessions_.find(id);
-  if (it != sessions_.end()) return it->second.get();
-  return MakeError({.reason = ErrorReason::kSessionNotFound}, absl::StrCat("there is no session sessions/", id));
+void SessionTable::Drop(Session& session) {
+  session.past.DropAll(states_);
+  const auto it = sessions_.find(session.key);
+  std::unique_ptr<Session> owned = std::move(it->second);
+  sessions_.erase(it);
+  tiers_.Ended(*owned);
+  if (!owned->moving) return;
+  owned->deleted = true;
+  leaving_.push_back(std::move(owned));
 }
 
-absl::Status SessionTable::CheckRoom(int32_t sessions) const {
-  if (sessions <= slots_.available()) return absl::OkStatus();
+void SessionTable::EraseLeaving(Session& session) {
+  leaving_.erase(std::find_if(leaving_.begin(), leaving_.end(), [&](const auto& s) { return s.get() == &session; }));
+}
+
+void SessionTable::Checkpoint(Session& session, Past::Kind kind, const std::string& mark) {
+  if (!states_.on()) return;
+  const int64_t tokens = session.tokens();
+  std::shared_ptr<const SessionCopy> copy;
+  if (tokens > 0) copy = session.past.At(tokens);
+  if (tokens > 0 && copy == nullptr) copy = CopyOf(session);
+  session.past.Keep(kind, mark, tokens, std::move(copy), rewind_tokens_max_, states_);
+}
+
+absl::Status SessionTable::CheckRoom(int64_t sessions) const {
+  const int64_t limit = tiers_.sessions_max(), left = limit - size();
+  if (sessions <= left) return absl::OkStatus();
   return MakeError({.reason = ErrorReason::kSessionsMax, .retry_after_seconds = 1},
-                   absl::StrCat(slots_.available(), " of ", slots_.total(), " slots are free, and ", sessions,
-                                sessions == 1 ? " is" : " are", " wanted"));
+                   absl::StrCat(size(), " of ", limit, " sessions exist, and ", sessions, " more ",
+                                sessions == 1 ? "is" : "are", " wanted"));
 }
 
-Session* SessionTable::Add(const std::string& id) {
+Session* SessionTable::Add(const std::string& key, uint64_t epoch) {
   auto session = std::make_unique<Session>();
-  session->id = id;
-  session->idle.lease = *slots_.Acquire();
-  session->created = session->used = std::chrono::system_clock::now();
+  session->key = key;
+  session->epoch = epoch;
+  session->made = session->used = std::chrono::system_clock::now();
   Session* added = session.get();
-  sessions_.emplace(id, std::move(session));
+  tiers_.Began(*added);
+  sessions_.emplace(key, std::move(session));
   return added;
 }
 

@@ -1,8 +1,12 @@
 // A session that outlives its calls, and the table of all of them. The engine's thread only.
+//
+// Where a session's state lies and how it gets from one place to another is the business of Tiers (tiers.h); the table
+// makes, finds, copies and ends sessions.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
+#include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <string>
@@ -10,83 +14,118 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "server/engine/slots.h"
-#include "server/engine/token_counts.h"
-#include "server/text/text_stream.h"
+#include "server/engine/past.h"
+#include "server/engine/sequence.h"
+#include "server/engine/session_bytes.h"
 
 namespace barista {
 
-// Where a sequence is: its state's slot and what the next token needs beside it. A session's while no call runs on it,
-// else the call's.
-struct Sequence {
-  SlotLease lease;
-  int64_t position = 0;      // tokens in the state
-  int32_t pending = -1;      // drawn last and not yet in the state; -1: none
-  TokenCounts counts;        // kept for sessions, and where a penalty is on
-  DetokenizerState decoded;  // of the text so far
-
-  int64_t tokens() const { return position + (pending >= 0 ? 1 : 0); }
-};
-
-// A copy of a sequence in the host's memory.
-struct SessionCopy {
-  int64_t position = 0;
-  int32_t pending = -1;
-  std::vector<TokenCount> counts;  // the id seen longest ago first
-  DetokenizerState decoded;
-  std::string state;  // slot_bytes
-};
-
-using WallTime = std::chrono::system_clock::time_point;
+// Where a session's state lies. Each place has an order of use.
+enum class Tier : uint8_t { kEmpty, kDevice, kHost, kDirectory, kRegistry };
+inline constexpr int kTiers = 5;
 
 struct Session {
-  std::string id;
-  Sequence idle;                // empty while a call runs on it
-  Sequence* running = nullptr;  // the call's
-  WallTime created, used;
+  std::string key;  // TENANT@ID, or the id alone: unique in the table and in every store
+  WallTime made, used;
+  Past past;
 
-  const Sequence& sequence() const { return running != nullptr ? *running : idle; }
+  Tier tier = Tier::kEmpty;
+  Sequence idle;                            // kDevice: while no call runs on it
+  Sequence* running = nullptr;              // kDevice: the call's
+  std::shared_ptr<const SessionCopy> copy;  // kHost
+  int64_t stored_tokens = 0;                // of its past, where its state lies in a store
+  uint64_t epoch = 0;                       // of the registry
+
+  // Of Tiers.
+  bool moving = false;   // a worker has its state in hand
+  bool wanted = false;   // a call waits until it is in a slot: no other call may have it
+  bool deleted = false;  // while moving: it ends when the move does
+  bool unknown = false;  // the registry has not said yet whether there is such a session
+  int tries = 0;         // of the registry, for a session that another server holds
+  std::vector<std::function<void(const absl::Status&)>> waiting;  // for its state to be in memory
+  std::list<Session*>::iterator order;
+
+  bool busy() const { return running != nullptr || wanted; }
+  const Sequence& sequence() const { return running != nullptr ? *running : idle; }  // kEmpty, kDevice
+  int64_t tokens() const;
+  bool in_memory() const { return tier == Tier::kEmpty || tier == Tier::kDevice || tier == Tier::kHost; }
 };
+
+// The id in a key, for names and messages.
+std::string SessionIdOf(absl::string_view key);
+std::string TenantOf(absl::string_view key);
+absl::Status SessionNotFound(absl::string_view key);
+
+class Tiers;
 
 class SessionTable {
  public:
-  // All outlive it.
-  SessionTable(SlotTable& slots, StatePool& pool, const StateLayout& layout)
-      : slots_(slots), pool_(pool), layout_(layout) {}
+  // All outlive it. rewind_tokens_max: of Past.
+  SessionTable(SlotTable& slots, StatePool& pool, const StateLayout& layout, StateCache& states, Tiers& tiers,
+               int64_t rewind_tokens_max);
+  ~SessionTable();
 
-  // Errors: kSessionExists, kSessionsMax.
-  absl::StatusOr<const Session*> Create(const std::string& id);
+  // Errors: kSessionExists, kSessionsMax. epoch: of the registry, where there is one.
+  absl::StatusOr<Session*> Create(const std::string& key, uint64_t epoch = 0);
   // Errors: kSessionNotFound.
-  absl::StatusOr<const Session*> Find(const std::string& id) const;
-  // Up to `count` sessions with ids above `after`, in order.
-  std::vector<const Session*> List(const std::string& after, int64_t count) const;
+  absl::StatusOr<Session*> Find(const std::string& key) const;
+  // Up to `count` sessions of a tenant with ids above `after`, in order.
+  std::vector<Session*> List(const std::string& tenant, const std::string& after, int64_t count) const;
+  int64_t Count(const std::string& tenant) const;
   // Errors: kSessionNotFound, kSessionBusy.
-  absl::Status Delete(const std::string& id);
-  // Copies of `id` as it is between two steps, all or none. Errors: those of Find and Create.
-  absl::StatusOr<std::vector<const Session*>> Fork(const std::string& id, absl::Span<const std::string> children);
+  absl::Status Delete(const std::string& key);
+  // Copies of `key` as it is between two steps, all or none. `repeat_parent`: with the same stream of random numbers.
+  // Errors: those of Find and Create. The state is in memory.
+  absl::StatusOr<std::vector<Session*>> Fork(const std::string& key, absl::Span<const std::string> children,
+                                             bool repeat_parent, absl::Span<const uint64_t> epochs = {});
 
-  // To the host's memory and back. Errors: those of Find; of Create.
-  absl::StatusOr<SessionCopy> Export(const std::string& id) const;
-  absl::StatusOr<const Session*> Import(const std::string& id, const SessionCopy& copy);
+  // To the host's memory and back. Errors: those of Find; of Create. The state is in memory.
+  absl::StatusOr<std::shared_ptr<const SessionCopy>> Export(const std::string& key) const;
+  absl::StatusOr<Session*> Import(const std::string& key, std::shared_ptr<const SessionCopy> copy, uint64_t epoch = 0);
+  // Puts an existing session to the copy; its past begins there. Errors: kSessionNotFound, kSessionBusy.
+  absl::StatusOr<Session*> Replace(const std::string& key, std::shared_ptr<const SessionCopy> copy);
 
-  // A call takes the session's sequence, and gives it back when it ends. `running` stays where it is meanwhile.
-  // Errors of Take: kSessionNotFound, kSessionBusy.
-  absl::StatusOr<Session*> Take(const std::string& id, Sequence& running);
+  // A session whose state lies in a store. Errors: those of Create.
+  absl::StatusOr<Session*> Adopt(const std::string& key, Tier tier, int64_t tokens, WallTime made, WallTime used);
+
+  // As Tiers' of the same names.
+  void FindElsewhere(const std::string& key, std::function<void(const absl::Status&)> work);
+  void Reserve(const std::vector<std::string>& keys,
+               std::function<absl::Status(const absl::StatusOr<std::vector<uint64_t>>& epochs)> work);
+
+  // A call takes the sequence of a session in a slot, and gives it back when it ends. `running` stays where it is
+  // meanwhile.
+  void Take(Session& session, Sequence& running);
   void GiveBack(Session& session);
-  // The call found the state to be broken: the session ends with it.
+  // It ends, whatever it does.
   void Drop(Session& session);
 
-  int32_t size() const { return static_cast<int32_t>(sessions_.size()); }
+  // A checkpoint of the session as it is now. Nothing where none are kept.
+  void Checkpoint(Session& session, Past::Kind kind, const std::string& mark = "");
+  int64_t rewind_tokens_max() const { return states_.on() ? rewind_tokens_max_ : 0; }
+
+  int64_t size() const { return static_cast<int64_t>(sessions_.size()); }
+  template <class F>
+  void ForEach(F f) {
+    for (auto& [key, session] : sessions_) f(*session);
+  }
 
  private:
-  absl::StatusOr<Session*> Get(const std::string& id) const;
-  absl::Status CheckRoom(int32_t sessions) const;
-  Session* Add(const std::string& id);
+  friend class Tiers;
+  absl::Status CheckRoom(int64_t sessions) const;
+  Session* Add(const std::string& key, uint64_t epoch);
+  std::shared_ptr<const SessionCopy> CopyOf(const Session& session) const;
+  void EraseLeaving(Session& session);
+  void PutCopy(Session& session, std::shared_ptr<const SessionCopy> copy);
 
   SlotTable& slots_;
   StatePool& pool_;
   const StateLayout& layout_;
+  StateCache& states_;
+  Tiers& tiers_;
+  const int64_t rewind_tokens_max_;
   std::map<std::string, std::unique_ptr<Session>> sessions_;
+  std::vector<std::unique_ptr<Session>> leaving_;  // deleted while moving
 };
 
 }  // namespace barista

@@ -20,7 +20,11 @@ bool Engine::Step() {
   TakeSubmitted();
   Reap();
   TakeFed();
+  ServeArriving();
   Admit();
+  tiers_.Balance(slots_wanted_, coming_up_);
+  tiers_.Tick();
+  Park();
   const TimePoint begin = clock_.Now();
   bool worked = Plan();
   if (worked) {
@@ -45,6 +49,7 @@ bool Engine::Step() {
     metrics_.step_tokens.Observe(static_cast<double>(tokens));
     metrics_.batch_size.Observe(static_cast<double>(plan_.size()));
   }
+  KeepAnchors();
   RemoveEnded();
   UpdateGauges();
   return worked;
@@ -66,6 +71,7 @@ bool Engine::Plan() {
       const int64_t position = active.choices[0].sequence.position;
       int64_t prompt_left = static_cast<int64_t>(active.prompt().size()) - active.prompt_done;
       // More may follow: only what ends where a prompt may be cut, so that the cut into messages changes no bit.
+      if (!active.keep_at.empty()) prompt_left = std::min(prompt_left, active.keep_at.back() - active.prompt_done);
       if (append && !active.fed_last) prompt_left = (position + prompt_left) / kChunk * kChunk - position;
       if (prompt_left <= 0) continue;
       runnables_.push_back({.position = position, .prompt_left = prompt_left, .paused = paused});
@@ -101,7 +107,7 @@ void Engine::Forward() {
                          .row = static_cast<int32_t>(tokens_.size()),
                          .rows = s.tokens,
                          .position = runnables_[s.index].position,
-                         .prefill = s.prefill});
+                         .prefill = s.prefill && !(active->replay != nullptr && active->replay->drawn())});
     if (s.prefill) {
       const auto from = active->prompt().begin() + active->prompt_done;
       tokens_.insert(tokens_.end(), from, from + s.tokens);
@@ -152,27 +158,34 @@ void Engine::AfterForward() {
     }
     const Request& request = active.request();
     active.prompt_done += s.tokens;
+    if (active.replay != nullptr) {
+      ReplayOn(active);
+      continue;
+    }
     metrics_.prompt_tokens_total.Increment(s.tokens);
     const int64_t prompt = static_cast<int64_t>(active.prompt().size());
     const absl::Span<const int32_t> read(active.prompt().data() + active.prompt_done - s.tokens, s.tokens);
     if (active.counts_tokens()) sequence.counts.AddPrompt(read);
+    if (active.session != nullptr && states_.on()) active.session->past.Read(read);
+    KeepPrefix(active);
     if (request.kind == RequestKind::kAppend) {
       active.call->Push(PrefillProgress{.done = active.dropped + active.prompt_done, .total = active.prompt_tokens()});
       continue;
     }
     if (s.tokens < prompt) active.call->Push(PrefillProgress{.done = active.prompt_done, .total = prompt});
-    if (!active.prompt_read()) continue;
-    active.prefilled = clock_.Now();
-    if (request.kind == RequestKind::kScore) {
-      End(active, absl::OkStatus());
-      continue;
-    }
-    for (size_t other = 1; other < active.choices.size(); ++other) {
-      Sequence& copy = active.choices[other].sequence;
-      pool_.Copy(copy.lease.slot(), sequence.lease.slot());
-      copy.position = sequence.position;
-      copy.counts = sequence.counts;
-    }
+    if (active.prompt_read()) PromptRead(active);
+  }
+}
+
+void Engine::PromptRead(ActiveCall& active) {
+  active.prefilled = clock_.Now();
+  if (active.request().kind == RequestKind::kScore) return End(active, absl::OkStatus());
+  const Sequence& sequence = active.choices[0].sequence;
+  for (size_t other = 1; other < active.choices.size(); ++other) {
+    Sequence& copy = active.choices[other].sequence;
+    pool_.Copy(copy.lease.slot(), sequence.lease.slot());
+    copy.position = sequence.position;
+    copy.counts = sequence.counts;
   }
 }
 
@@ -180,7 +193,7 @@ void Engine::SampleAll() {
   sampled_ = ready_;
   for (const Scheduled& s : plan_) {
     const auto [active, c] = places_[s.index];
-    if (active->ended || !active->prompt_read() || active->request().kind == RequestKind::kAppend) continue;
+    if (active->ended || !active->prompt_read() || active->request().kind != RequestKind::kGenerate) continue;
     if (!s.prefill) {
       sampled_.push_back({active, c});
       continue;
@@ -201,7 +214,7 @@ void Engine::SampleAll() {
       sample_rows_.push_back({.params = &request.sampling,
                               .counts = choice.sequence.counts.counts(),
                               .forbidden = Forbidden(*active, choice),
-                              .choice = static_cast<uint64_t>(c),
+                              .choice = choice.sequence.draws + static_cast<uint64_t>(c),
                               .position = static_cast<uint64_t>(choice.sequence.position),
                               .top_logprobs = request.logprobs});
     }

@@ -1,7 +1,9 @@
 #include "server/model/state.h"
 
+#include <cstring>
 #include <limits>
 
+#include "absl/base/internal/raw_logging.h"
 #include "absl/strings/str_cat.h"
 
 namespace barista {
@@ -78,6 +80,18 @@ SlotArray StatePool::array(int component) const {
 SlotArray StatePool::array(int64_t layer, StateKind kind) const {
   const int component = layout_->find(layer, kind);
   return component < 0 ? SlotArray{} : array(component);
+}
+
+void FillFresh(const StateLayout& layout, char* slot) {
+  std::memset(slot, 0, layout.slot_bytes());
+  const auto fill = [slot](const StateComponent& c, auto value) {
+    for (int64_t i = 0; i < c.count; ++i) std::memcpy(slot + c.offset + i * sizeof(value), &value, sizeof(value));
+  };
+  for (const StateComponent& c : layout.components()) {
+    if (c.fill == 0) continue;
+    ABSL_RAW_CHECK(c.dtype == DType::kF64 || c.dtype == DType::kF32, "only activations begin with something else than 0");
+    c.dtype == DType::kF64 ? fill(c, c.fill) : fill(c, static_cast<float>(c.fill));
+  }
 }
 
 void StatePool::Init(int32_t slot) {

@@ -37,6 +37,13 @@ std::map<std::string, Counter*> AddCounters(Registry& registry, const char* name
   return counters;
 }
 
+std::map<std::string, Gauge*> AddTiers(Registry& registry, const char* name, const char* help) {
+  auto& family = BuildGauge().Name(name).Help(help).Register(registry);
+  std::map<std::string, Gauge*> gauges;
+  for (const char* tier : {"device", "host", "directory", "redis"}) gauges[tier] = &family.Add({{"tier", tier}});
+  return gauges;
+}
+
 Counter& Find(const std::map<std::string, Counter*>& counters, const std::string& value, const char* fallback) {
   const auto it = counters.find(value);
   return *(it != counters.end() ? it : counters.find(fallback))->second;
@@ -70,6 +77,11 @@ Metrics::Metrics()
       admission_refusals_(AddCounters(*registry_, "barista_admission_refusals_total",
                                       "Calls refused before they waited, by reason.", "reason",
                                       {"queue_full", "sessions_max", "draining"})),
+      evictions_(AddCounters(*registry_, "barista_evictions_total", "Idle sessions that went down, by the tier they went to.",
+                             "tier", {"host", "directory", "redis"})),
+      sessions_(AddTiers(*registry_, "barista_sessions",
+                         "Sessions by where their state lies; device: slots in use, calls without a session included.")),
+      state_bytes_(AddTiers(*registry_, "barista_state_bytes", "Bytes of the states of sessions, by tier.")),
       time_to_first_token_seconds(AddHistogram(*registry_, "barista_time_to_first_token_seconds",
                                                "Seconds from a Generate call's arrival until its first token is drawn.",
                                                kLatencyBuckets)),
@@ -88,20 +100,29 @@ Metrics::Metrics()
       batch_size(AddHistogram(*registry_, "barista_batch_size", "Sequences of one step.", kTokenBuckets)),
       prompt_tokens_total(AddCounter(*registry_, "barista_prompt_tokens_total", "Prompt tokens read into a state.")),
       generation_tokens_total(AddCounter(*registry_, "barista_generation_tokens_total", "Tokens drawn.")),
+      cached_tokens_total(AddCounter(*registry_, "barista_cached_tokens_total",
+                                     "Prompt tokens that came from a kept state and were not computed again.")),
       state_nonfinite_total(AddCounter(*registry_, "barista_state_nonfinite_total",
                                        "Sequences that failed because the model made a value that is not finite.")),
+      forks_total(AddCounter(*registry_, "barista_forks_total", "Copies of sessions that were made.")),
+      snapshots_total(AddCounter(*registry_, "barista_snapshots_total", "Snapshots that were kept.")),
+      restores_total(AddCounter(*registry_, "barista_restores_total", "Sessions that were made of a snapshot.")),
+      rewinds_total(AddCounter(*registry_, "barista_rewinds_total", "Sessions that were put back.")),
+      sessions_fenced_total(AddCounter(*registry_, "barista_sessions_fenced_total",
+                                       "Sessions that another server had taken when this one came back to them.")),
       num_requests_running(AddGauge(*registry_, "barista_num_requests_running", "Calls that hold a slot.")),
       num_requests_waiting(AddGauge(*registry_, "barista_num_requests_waiting", "Calls that wait for a slot.")),
-      sessions_device(AddGauge(*registry_, "barista_sessions", "Sessions by where their state lies: slots in use.",
-                               {{"tier", "device"}})),
       sessions_max(AddGauge(*registry_, "barista_sessions_max", "Slots: sessions whose state fits on the device.")),
       bytes_per_session(AddGauge(*registry_, "barista_bytes_per_session", "Bytes of one session's state.")),
-      state_bytes_device(AddGauge(*registry_, "barista_state_bytes", "Bytes of the states of sessions, by tier.",
-                                  {{"tier", "device"}})),
-      weight_bytes(AddGauge(*registry_, "barista_weight_bytes", "Bytes of the model's weights in device memory.")) {}
+      weight_bytes(AddGauge(*registry_, "barista_weight_bytes", "Bytes of the model's weights in device memory.")),
+      checkpoint_bytes(AddGauge(*registry_, "barista_checkpoint_bytes",
+                                "Bytes of the states that rewinds and prompts that begin alike go back to.")) {}
 
 Counter& Metrics::requests(const std::string& status) { return Find(requests_, status, "unknown"); }
 Counter& Metrics::errors(const std::string& reason) { return Find(errors_, reason, "internal"); }
+Counter& Metrics::evictions(const std::string& tier) { return Find(evictions_, tier, "host"); }
+Gauge& Metrics::sessions(const std::string& tier) { return *sessions_.at(tier); }
+Gauge& Metrics::state_bytes(const std::string& tier) { return *state_bytes_.at(tier); }
 Counter& Metrics::admission_refusals(const std::string& reason) {
   return Find(admission_refusals_, reason, "queue_full");
 }

@@ -25,10 +25,15 @@ class Metrics {
   // `reason`: a name of ErrorReason, lower case.
   prometheus::Counter& errors(const std::string& reason);
   prometheus::Counter& admission_refusals(const std::string& reason);
+  // `tier`: device, host, directory, redis.
+  prometheus::Gauge& sessions(const std::string& tier);
+  prometheus::Gauge& state_bytes(const std::string& tier);
+  prometheus::Counter& evictions(const std::string& tier);
 
  private:
   std::shared_ptr<prometheus::Registry> registry_;
-  std::map<std::string, prometheus::Counter*> requests_, errors_, admission_refusals_;
+  std::map<std::string, prometheus::Counter*> requests_, errors_, admission_refusals_, evictions_;
+  std::map<std::string, prometheus::Gauge*> sessions_, state_bytes_;
 
  public:
   prometheus::Histogram& time_to_first_token_seconds;
@@ -40,14 +45,19 @@ class Metrics {
   prometheus::Histogram& batch_size;
   prometheus::Counter& prompt_tokens_total;
   prometheus::Counter& generation_tokens_total;
+  prometheus::Counter& cached_tokens_total;
   prometheus::Counter& state_nonfinite_total;
+  prometheus::Counter& forks_total;
+  prometheus::Counter& snapshots_total;
+  prometheus::Counter& restores_total;
+  prometheus::Counter& rewinds_total;
+  prometheus::Counter& sessions_fenced_total;
   prometheus::Gauge& num_requests_running;
   prometheus::Gauge& num_requests_waiting;
-  prometheus::Gauge& sessions_device;
   prometheus::Gauge& sessions_max;
   prometheus::Gauge& bytes_per_session;
-  prometheus::Gauge& state_bytes_device;
   prometheus::Gauge& weight_bytes;
+  prometheus::Gauge& checkpoint_bytes;
 };
 
 }  // namespace barista

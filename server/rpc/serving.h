@@ -4,8 +4,12 @@
 #include <string>
 
 #include "server/engine/engine.h"
+#include "server/engine/session_bytes.h"
+#include "server/engine/worker.h"
 #include "server/limits.h"
 #include "server/model/model.h"
+#include "server/store/sealer.h"
+#include "server/store/state_store.h"
 #include "server/text/tokenizer.h"
 
 namespace barista {
@@ -24,6 +28,13 @@ struct Serving {
   std::string backend_device;  // one line for people
   int threads = 0;
   std::string server_version;
+  std::string tenant_header;            // metadata key of the caller's tenant; empty: all callers are one tenant
+  const SessionFormat& format;
+  StateStore* snapshots = nullptr;      // null: the server keeps none; used by `background` alone
+  const Sealer* sealer = nullptr;       // null: no key
+  Worker& background;                   // for what blocks or takes long, and is no step's business
+  int64_t sessions_total_max = 0;
+  int64_t checkpoint_bytes = 0;
 };
 
 }  // namespace barista

@@ -13,8 +13,19 @@
 namespace barista {
 namespace {
 
-constexpr absl::string_view kPrefix = "sessions/";
+constexpr absl::string_view kSessions = "sessions/", kSnapshots = "snapshots/";
 constexpr size_t kIdBytesMax = 64;
+
+absl::StatusOr<std::string> ParseName(absl::string_view name, absl::string_view prefix, absl::string_view what,
+                                      absl::string_view field) {
+  absl::string_view id = name;
+  if (!absl::ConsumePrefix(&id, prefix)) {
+    return FieldError(field, absl::StrCat("\"", absl::CHexEscape(name.substr(0, 2 * kIdBytesMax)), "\" is no name of a ",
+                                          what, ": ", prefix, "ID is wanted"));
+  }
+  if (absl::Status status = CheckSessionId(id, field); !status.ok()) return status;
+  return std::string(id);
+}
 
 }  // namespace
 
@@ -29,13 +40,11 @@ absl::Status CheckSessionId(absl::string_view id, absl::string_view field) {
 }
 
 absl::StatusOr<std::string> ParseSessionName(absl::string_view name, absl::string_view field) {
-  absl::string_view id = name;
-  if (!absl::ConsumePrefix(&id, kPrefix)) {
-    return FieldError(field, absl::StrCat("\"", absl::CHexEscape(name.substr(0, 2 * kIdBytesMax)),
-                                          "\" is no name of a session: sessions/ID is wanted"));
-  }
-  if (absl::Status status = CheckSessionId(id, field); !status.ok()) return status;
-  return std::string(id);
+  return ParseName(name, kSessions, "session", field);
+}
+
+absl::StatusOr<std::string> ParseSnapshotName(absl::string_view name, absl::string_view field) {
+  return ParseName(name, kSnapshots, "snapshot", field);
 }
 
 std::string DrawnSessionId() {
@@ -43,6 +52,10 @@ std::string DrawnSessionId() {
   return absl::StrFormat("%08x%08x", random(), random());
 }
 
-std::string SessionName(absl::string_view id) { return absl::StrCat(kPrefix, id); }
+std::string SessionName(absl::string_view id) { return absl::StrCat(kSessions, id); }
+
+std::string SnapshotName(absl::string_view id) { return absl::StrCat(kSnapshots, id); }
+
+std::string KeyOf(absl::string_view tenant, absl::string_view id) { return absl::StrCat(tenant, "@", id); }
 
 }  // namespace barista

@@ -1,4 +1,4 @@
-// Names of sessions on the wire: "sessions/ID".
+// Names of sessions and snapshots on the wire: "sessions/ID", "snapshots/ID".
 #pragma once
 
 #include <string>
@@ -13,10 +13,15 @@ absl::Status CheckSessionId(absl::string_view id, absl::string_view field);
 
 // The id in a name. Errors: kInvalidField naming `field`.
 absl::StatusOr<std::string> ParseSessionName(absl::string_view name, absl::string_view field);
+absl::StatusOr<std::string> ParseSnapshotName(absl::string_view name, absl::string_view field);
 
 // A new id: 16 random hexadecimal digits.
 std::string DrawnSessionId();
 
 std::string SessionName(absl::string_view id);
+std::string SnapshotName(absl::string_view id);
+
+// A session's or a snapshot's key inside the server, of one tenant.
+std::string KeyOf(absl::string_view tenant, absl::string_view id);
 
 }  // namespace barista

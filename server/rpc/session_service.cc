@@ -4,27 +4,21 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
-#include "google/protobuf/util/time_util.h"
 #include "server/engine/error.h"
 #include "server/rpc/call_end.h"
 #include "server/rpc/export_stream.h"
 #include "server/rpc/import_stream.h"
+#include "server/rpc/page.h"
+#include "server/rpc/rewind_call.h"
 #include "server/rpc/session_name.h"
 #include "server/rpc/status_map.h"
 #include "server/rpc/strict_methods.h"
+#include "server/rpc/tenant.h"
 
 namespace barista {
 namespace {
 
-constexpr uint32_t kPageSizeMax = 1000;
-constexpr uint32_t kPageSizeDefault = 100;
 constexpr int kForksMax = 1024;
-
-void FillTime(WallTime time, google::protobuf::Timestamp& to) {
-  const auto since = time.time_since_epoch();
-  to = google::protobuf::util::TimeUtil::NanosecondsToTimestamp(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(since).count());
-}
 
 absl::Status CheckForkIds(const v1::ForkSessionRequest& request) {
   const int count = request.session_ids_size();
@@ -42,18 +36,26 @@ absl::Status CheckForkIds(const v1::ForkSessionRequest& request) {
   return absl::OkStatus();
 }
 
-absl::Status CheckPage(const v1::ListSessionsRequest& request) {
-  if (request.has_page_size() && (request.page_size() < 1 || request.page_size() > kPageSizeMax)) {
-    return FieldError("page_size", absl::StrCat(request.page_size(), ", range 1 to ", kPageSizeMax));
+v1::Tier ToProto(Tier tier) {
+  switch (tier) {
+    case Tier::kEmpty:
+      return v1::TIER_UNSPECIFIED;
+    case Tier::kDevice:
+      return v1::TIER_DEVICE;
+    case Tier::kHost:
+      return v1::TIER_HOST;
+    case Tier::kDirectory:
+      return v1::TIER_DIRECTORY;
+    case Tier::kRegistry:
+      return v1::TIER_REDIS;
   }
-  return request.page_token().empty() ? absl::OkStatus() : CheckSessionId(request.page_token(), "page_token");
+  return v1::TIER_UNSPECIFIED;
 }
 
 }  // namespace
 
 // The numbers are those of the methods in session.proto, in order.
-SessionService::SessionService(const Serving& serving)
-    : serving_(serving), format_(serving.model.state_layout(), serving.fingerprint, serving.model.config().vocab_size) {
+SessionService::SessionService(const Serving& serving) : serving_(serving) {
   Metrics& metrics = serving.metrics;
   const auto strict = [this, &metrics](int number, auto method, auto request, auto response) {
     MarkMethodRawCallback(number, StrictUnary<decltype(request), decltype(response)>(
@@ -61,25 +63,33 @@ SessionService::SessionService(const Serving& serving)
                                         return (this->*method)(context, in, out);
                                       }));
   };
-  strict(0, &SessionService::CreateSession, v1::CreateSessionRequest(), v1::CreateSessionResponse());
-  strict(1, &SessionService::GetSession, v1::GetSessionRequest(), v1::GetSessionResponse());
-  strict(2, &SessionService::ListSessions, v1::ListSessionsRequest(), v1::ListSessionsResponse());
-  strict(3, &SessionService::DeleteSession, v1::DeleteSessionRequest(), v1::DeleteSessionResponse());
-  strict(4, &SessionService::ForkSession, v1::ForkSessionRequest(), v1::ForkSessionResponse());
+  using S = SessionService;
+  strict(0, &S::CreateSession, v1::CreateSessionRequest(), v1::CreateSessionResponse());
+  strict(1, &S::GetSession, v1::GetSessionRequest(), v1::GetSessionResponse());
+  strict(2, &S::ListSessions, v1::ListSessionsRequest(), v1::ListSessionsResponse());
+  strict(3, &S::DeleteSession, v1::DeleteSessionRequest(), v1::DeleteSessionResponse());
+  strict(4, &S::ForkSession, v1::ForkSessionRequest(), v1::ForkSessionResponse());
   MarkMethodRawCallback(
       5, StrictServerStream<v1::ExportSessionRequest, v1::ExportSessionResponse>(
-             metrics, [this](auto*, auto* request) { return new ExportStream(*request, serving_, format_); }));
+             metrics, [this](auto* context, auto* request) { return new ExportStream(*context, *request, serving_); }));
   MarkMethodRawCallback(6, StrictClientStream<v1::ImportSessionResponse>([this](auto* context, auto* response) {
-                          return new ImportStream(context, serving_, format_, [this, response](const Session& session) {
+                          return new ImportStream(context, serving_, [this, response](const Session& session) {
                             Fill(session, *response->mutable_session());
                           });
                         }));
+  strict(7, &S::SnapshotSession, v1::SnapshotSessionRequest(), v1::SnapshotSessionResponse());
+  strict(8, &S::RestoreSession, v1::RestoreSessionRequest(), v1::RestoreSessionResponse());
+  strict(9, &S::GetSnapshot, v1::GetSnapshotRequest(), v1::GetSnapshotResponse());
+  strict(10, &S::ListSnapshots, v1::ListSnapshotsRequest(), v1::ListSnapshotsResponse());
+  strict(11, &S::DeleteSnapshot, v1::DeleteSnapshotRequest(), v1::DeleteSnapshotResponse());
+  strict(12, &S::RewindSession, v1::RewindSessionRequest(), v1::RewindSessionResponse());
 }
 
-grpc::ServerUnaryReactor* SessionService::Answer(grpc::CallbackServerContext& context, absl::Status checked,
-                                                 std::function<absl::Status(SessionTable&)> work) const {
+grpc::ServerUnaryReactor* SessionService::Answer(
+    grpc::CallbackServerContext& context, absl::Status checked,
+    const std::function<absl::Status(const Finish& finish)>& start) const {
   grpc::ServerUnaryReactor* reactor = context.DefaultReactor();  // once: each call makes a new one
-  const auto finish = [reactor, this](const absl::Status& status) {
+  const Finish finish = [reactor, this](const absl::Status& status) {
     RecordEnd(status, serving_.metrics);
     RecordNoSlot(status, serving_.metrics);
     reactor->Finish(ToGrpcStatus(status));
@@ -87,10 +97,7 @@ grpc::ServerUnaryReactor* SessionService::Answer(grpc::CallbackServerContext& co
   if (checked.ok() && serving_.model.config().task != Task::kCausalLm) {
     checked = MakeError({.reason = ErrorReason::kWrongTask}, "this model is a classifier: it has no sessions");
   }
-  if (checked.ok()) {
-    checked =
-        serving_.engine.Post([finish, work = std::move(work)](SessionTable& sessions) { finish(work(sessions)); });
-  }
+  if (checked.ok()) checked = start(finish);
   if (!checked.ok()) finish(checked);
   return reactor;
 }
@@ -99,69 +106,122 @@ grpc::ServerUnaryReactor* SessionService::CreateSession(grpc::CallbackServerCont
                                                         const v1::CreateSessionRequest* request,
                                                         v1::CreateSessionResponse* response) {
   const std::string id = request->has_session_id() ? request->session_id() : DrawnSessionId();
-  return Answer(*context, CheckSessionId(id, "session_id"), [this, id, response](SessionTable& sessions) {
-    const absl::StatusOr<const Session*> session = sessions.Create(id);
-    if (session.ok()) Fill(**session, *response->mutable_session());
-    return session.status();
+  const absl::StatusOr<std::string> key = CheckedKey(*context, serving_, CheckSessionId(id, "session_id"), id);
+  return Answer(*context, key.status(), [&](const Finish& finish) {
+    return serving_.engine.PostNew({*key}, [=, this, key = *key](SessionTable& sessions, const auto& epochs) {
+      if (!epochs.ok()) return finish(epochs.status()), epochs.status();
+      const absl::StatusOr<Session*> session = sessions.Create(key, epochs->front());
+      if (session.ok()) Fill(**session, *response->mutable_session());
+      finish(session.status());
+      return session.status();
+    });
   });
 }
 
 grpc::ServerUnaryReactor* SessionService::GetSession(grpc::CallbackServerContext* context,
                                                      const v1::GetSessionRequest* request,
                                                      v1::GetSessionResponse* response) {
-  const absl::StatusOr<std::string> id = ParseSessionName(request->name(), "name");
-  return Answer(*context, id.status(), [this, id, response](SessionTable& sessions) {
-    const absl::StatusOr<const Session*> session = sessions.Find(*id);
-    if (session.ok()) Fill(**session, *response->mutable_session());
-    return session.status();
+  const absl::StatusOr<std::string> key = CheckedSessionKey(*context, serving_, request->name());
+  return Answer(*context, key.status(), [&](const Finish& finish) {
+    return serving_.engine.Post([=, this, key = *key](SessionTable& sessions) {
+      if (const absl::StatusOr<Session*> session = sessions.Find(key); session.ok()) {
+        Fill(**session, *response->mutable_session());
+        return finish(absl::OkStatus());
+      }
+      sessions.FindElsewhere(key, [=, this, &sessions](const absl::Status& brought) {
+        const absl::StatusOr<Session*> session = sessions.Find(key);
+        if (brought.ok() && session.ok()) Fill(**session, *response->mutable_session());
+        finish(brought.ok() ? session.status() : brought);
+      });
+    });
   });
 }
 
 grpc::ServerUnaryReactor* SessionService::ListSessions(grpc::CallbackServerContext* context,
                                                        const v1::ListSessionsRequest* request,
                                                        v1::ListSessionsResponse* response) {
-  const int64_t size = request->has_page_size() ? request->page_size() : kPageSizeDefault;
-  const std::string after = request->page_token();
-  return Answer(*context, CheckPage(*request), [this, size, after, response](SessionTable& sessions) {
-    std::vector<const Session*> page = sessions.List(after, size + 1);
-    const bool more = static_cast<int64_t>(page.size()) > size;
-    if (more) page.pop_back();
-    for (const Session* session : page) Fill(*session, *response->add_sessions());
-    response->set_next_page_token(more ? page.back()->id : "");
-    response->set_total_size(sessions.size());
-    return absl::OkStatus();
+  const absl::StatusOr<std::string> tenant = CallerTenant(*context, serving_);
+  const absl::Status checked = tenant.ok() ? CheckPage(*request) : tenant.status();
+  return Answer(*context, checked, [&](const Finish& finish) {
+    return serving_.engine.Post([=, this, size = PageSize(*request), after = request->page_token(),
+                                 tenant = *tenant](SessionTable& sessions) {
+      std::vector<Session*> page = sessions.List(tenant, after, size + 1);
+      const bool more = static_cast<int64_t>(page.size()) > size;
+      if (more) page.pop_back();
+      for (const Session* session : page) Fill(*session, *response->add_sessions());
+      response->set_next_page_token(more ? SessionIdOf(page.back()->key) : "");
+      response->set_total_size(sessions.Count(tenant));
+      finish(absl::OkStatus());
+    });
   });
 }
 
 grpc::ServerUnaryReactor* SessionService::DeleteSession(grpc::CallbackServerContext* context,
                                                         const v1::DeleteSessionRequest* request,
                                                         v1::DeleteSessionResponse*) {
-  const absl::StatusOr<std::string> id = ParseSessionName(request->name(), "name");
-  return Answer(*context, id.status(), [id](SessionTable& sessions) { return sessions.Delete(*id); });
+  const absl::StatusOr<std::string> key = CheckedSessionKey(*context, serving_, request->name());
+  return Answer(*context, key.status(), [&](const Finish& finish) {
+    return serving_.engine.Post([finish, key = *key](SessionTable& sessions) {
+      const absl::StatusOr<Session*> session = sessions.Find(key);
+      if (session.ok() && (*session)->tier != Tier::kRegistry) return finish(sessions.Delete(key));
+      // One that lies in the registry may be another server's by now: it is this one's once it is here.
+      sessions.FindElsewhere(key, [finish, key, &sessions](const absl::Status& brought) {
+        finish(brought.ok() ? sessions.Delete(key) : brought);
+      });
+    });
+  });
 }
 
 grpc::ServerUnaryReactor* SessionService::ForkSession(grpc::CallbackServerContext* context,
                                                       const v1::ForkSessionRequest* request,
                                                       v1::ForkSessionResponse* response) {
-  const absl::StatusOr<std::string> id = ParseSessionName(request->name(), "name");
-  const absl::Status checked = id.ok() ? CheckForkIds(*request) : id.status();
-  const std::vector<std::string> children(request->session_ids().begin(), request->session_ids().end());
-  return Answer(*context, checked, [this, id, children, response](SessionTable& sessions) {
-    const absl::StatusOr<std::vector<const Session*>> made = sessions.Fork(*id, children);
-    if (!made.ok()) return made.status();
-    for (const Session* session : *made) Fill(*session, *response->add_sessions());
-    return absl::OkStatus();
+  const absl::StatusOr<std::string> key = CheckedSessionKey(*context, serving_, request->name());
+  const absl::Status checked = key.ok() ? CheckForkIds(*request) : key.status();
+  return Answer(*context, checked, [&](const Finish& finish) {
+    std::vector<std::string> children;
+    for (const std::string& id : request->session_ids()) children.push_back(KeyOf(TenantOf(*key), id));
+    return serving_.engine.PostFor(*key, [=, this, key = *key, repeat = request->repeat_parent()](
+                                             SessionTable& sessions, const absl::Status& brought) {
+      if (!brought.ok()) return finish(brought);
+      sessions.Reserve(children, [=, this, &sessions](const absl::StatusOr<std::vector<uint64_t>>& epochs) {
+        if (!epochs.ok()) return finish(epochs.status()), epochs.status();
+        const absl::StatusOr<std::vector<Session*>> made = sessions.Fork(key, children, repeat, *epochs);
+        if (made.ok()) {
+          for (const Session* session : *made) Fill(*session, *response->add_sessions());
+          serving_.metrics.forks_total.Increment(static_cast<double>(made->size()));
+        }
+        finish(made.status());
+        return made.status();
+      });
+    });
+  });
+}
+
+grpc::ServerUnaryReactor* SessionService::RewindSession(grpc::CallbackServerContext* context,
+                                                        const v1::RewindSessionRequest* request,
+                                                        v1::RewindSessionResponse* response) {
+  return new RewindCall(*context, *request, *response, serving_, [this, response](const Session& session) {
+    Fill(session, *response->mutable_session());
   });
 }
 
 void SessionService::Fill(const Session& session, v1::Session& to) const {
-  to.set_name(SessionName(session.id));
-  to.set_position(session.sequence().tokens());
-  to.set_busy(session.running != nullptr);
+  const int64_t tokens = session.tokens();
+  to.set_name(SessionName(SessionIdOf(session.key)));
+  to.set_position(tokens);
+  to.set_busy(session.busy());
   to.set_state_bytes(serving_.model.state_layout().bytes_per_session());
   to.set_model_fingerprint(serving_.fingerprint);
-  FillTime(session.created, *to.mutable_create_time());
+  FillTime(session.made, *to.mutable_create_time());
   FillTime(session.used, *to.mutable_use_time());
+  to.set_tier(ToProto(session.tier));
+  for (const Past::Mark& mark : session.past.Marks()) {
+    v1::Mark& listed = *to.add_marks();
+    listed.set_mark(mark.name);
+    listed.set_position(mark.tokens);
+  }
+  to.set_rewind_position_min(session.past.LowestPosition(tokens, serving_.limits.rewind_tokens_max));
+  to.set_turns(session.past.turns());
 }
 
 }  // namespace barista

@@ -1,11 +1,11 @@
-// barista.v1.SessionService. What it does happens on the engine's thread, between two steps. Thread safe; Serving
-// outlives it.
+// barista.v1.SessionService. What it does to sessions happens on the engine's thread, between two steps; what it does with
+// snapshots, on a worker of its own. Thread safe; Serving outlives it.
 #pragma once
 
 #include <functional>
+#include <string>
 
 #include "barista/v1/session.grpc.pb.h"
-#include "server/engine/session_bytes.h"
 #include "server/rpc/serving.h"
 
 namespace barista {
@@ -24,15 +24,35 @@ class SessionService final : public v1::SessionService::CallbackService {
                                           v1::DeleteSessionResponse* response) override;
   grpc::ServerUnaryReactor* ForkSession(grpc::CallbackServerContext* context, const v1::ForkSessionRequest* request,
                                         v1::ForkSessionResponse* response) override;
+  grpc::ServerUnaryReactor* RewindSession(grpc::CallbackServerContext* context, const v1::RewindSessionRequest* request,
+                                          v1::RewindSessionResponse* response) override;
+  // snapshot_methods.cc
+  grpc::ServerUnaryReactor* SnapshotSession(grpc::CallbackServerContext* context,
+                                            const v1::SnapshotSessionRequest* request,
+                                            v1::SnapshotSessionResponse* response) override;
+  grpc::ServerUnaryReactor* RestoreSession(grpc::CallbackServerContext* context,
+                                           const v1::RestoreSessionRequest* request,
+                                           v1::RestoreSessionResponse* response) override;
+  grpc::ServerUnaryReactor* GetSnapshot(grpc::CallbackServerContext* context, const v1::GetSnapshotRequest* request,
+                                        v1::GetSnapshotResponse* response) override;
+  grpc::ServerUnaryReactor* ListSnapshots(grpc::CallbackServerContext* context, const v1::ListSnapshotsRequest* request,
+                                          v1::ListSnapshotsResponse* response) override;
+  grpc::ServerUnaryReactor* DeleteSnapshot(grpc::CallbackServerContext* context,
+                                           const v1::DeleteSnapshotRequest* request,
+                                           v1::DeleteSnapshotResponse* response) override;
 
  private:
-  // Answers with what `work` returns, run on the engine's thread; with `checked` at once where that is an error.
+  using Finish = std::function<void(const absl::Status&)>;
+  // Answers with the status that `finish` is called with, once, on any thread; with `checked`, or what `start` returns, at
+  // once where that is an error.
   grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext& context, absl::Status checked,
-                                   std::function<absl::Status(SessionTable&)> work) const;
+                                   const std::function<absl::Status(const Finish& finish)>& start) const;
+  // The same with `work` on the background worker, for methods that need the store of snapshots.
+  grpc::ServerUnaryReactor* AnswerFromStore(grpc::CallbackServerContext& context, absl::Status checked,
+                                            std::function<void(const Finish& finish)> work) const;
   void Fill(const Session& session, v1::Session& to) const;
 
   const Serving& serving_;
-  const SessionFormat format_;
 };
 
 }  // namespace barista

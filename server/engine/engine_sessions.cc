@@ -1,0 +1,199 @@
+// Calls on sessions: how they get to a slot, go back, and what is kept of them.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/engine/engine.h"
+#include "server/engine/error.h"
+
+namespace barista {
+
+void Engine::AskForSession(ActiveCall submitted) {
+  auto active = std::make_unique<ActiveCall>(std::move(submitted));
+  const std::string& key = active->request().session;
+  active->brought = std::make_shared<std::optional<absl::Status>>();
+  const auto set = [brought = active->brought](const absl::Status& status) { *brought = status; };
+  const absl::StatusOr<Session*> session = sessions_.Find(key);
+  if (!session.ok()) {
+    tiers_.FindElsewhere(key, set);
+  } else if ((*session)->busy()) {
+    return End(*active, MakeError({.reason = ErrorReason::kSessionBusy},
+                                  absl::StrCat("a call is running on sessions/", SessionIdOf(key))));
+  } else {
+    (*session)->wanted = active->waits_for_session = true;
+    tiers_.BringToMemory(**session, set);
+  }
+  arriving_.push_back(std::move(active));
+}
+
+void Engine::ServeArriving() {
+  slots_wanted_ = 0;
+  coming_up_ = 0;
+  for (std::unique_ptr<ActiveCall>& active : arriving_) {
+    if (!active->brought->has_value()) continue;
+    const std::string& key = active->request().session;
+    absl::Status status = **active->brought;
+    const absl::StatusOr<Session*> session = sessions_.Find(key);
+    if (status.ok()) status = session.status();
+    if (status.ok() && !active->waits_for_session) {  // it came from another server
+      if ((*session)->busy()) {
+        status = MakeError({.reason = ErrorReason::kSessionBusy},
+                           absl::StrCat("a call is running on sessions/", SessionIdOf(key)));
+      } else {
+        (*session)->wanted = active->waits_for_session = true;
+      }
+    }
+    if (!status.ok()) {
+      End(*active, status);
+      continue;
+    }
+    if (tiers_.BringToSlot(**session, slots_wanted_)) {
+      (*session)->wanted = active->waits_for_session = false;
+      TakeSession(std::move(active), **session);
+      active = nullptr;
+    } else if ((*session)->tier == Tier::kHost && !(*session)->moving) {
+      ++coming_up_;
+    }
+  }
+  arriving_.erase(std::remove(arriving_.begin(), arriving_.end(), nullptr), arriving_.end());
+  if (slots_wanted_ > 0 && running_.empty() && slots_.used() == tiers_.count(Tier::kDevice) &&
+      !tiers_.CanMakeRoom(coming_up_)) {
+    for (const std::unique_ptr<ActiveCall>& active : arriving_) {
+      if (!active->brought->has_value()) continue;
+      End(*active, MakeError({.reason = ErrorReason::kStoreFailed, .retry_after_seconds = 1},
+                             "no slot can be freed: the stores that idle sessions would go to are full or failing"));
+    }
+  }
+  RemoveEnded();
+}
+
+void Engine::TakeSession(std::unique_ptr<ActiveCall> active, Session& session) {
+  const Request& request = active->request();
+  if (!request.mark.empty() && !session.past.HasMark(request.mark) && session.past.Marks().size() >= Past::kMarksMax) {
+    return End(*active, FieldError("mark", absl::StrCat("the session has ", Past::kMarksMax, " marks, the limit")));
+  }
+  if (request.kind != RequestKind::kRewind) sessions_.Checkpoint(session, Past::Kind::kTurn);
+  Sequence& sequence = active->choices[0].sequence;
+  sessions_.Take(session, sequence);
+  active->session = &session;
+  if (request.kind == RequestKind::kRewind) {
+    if (absl::Status status = BeginRewind(*active); !status.ok()) return End(*active, status);
+    ActiveCall& begun = *active;
+    Begin(std::move(active));
+    return ReplayOn(begun);
+  }
+  active->opening = sequence.tokens() == 0;
+  if (!active->opening) active->keys.clear();
+  if (request.kind == RequestKind::kAppend) {
+    active->appended = active->opening ? request.opening : request.prompt;
+    return Begin(std::move(active));
+  }
+  const int64_t prompt = static_cast<int64_t>(active->prompt().size());
+  active->settling = sequence.pending >= 0 && prompt > 0;
+  if (active->opening && prompt == 0) {
+    return End(*active, FieldError("text", absl::StrCat("a prompt is required: sessions/",
+                                                        SessionIdOf(session.key), " is empty")));
+  }
+  if (absl::Status status = CheckPositions(*active, sequence.tokens()); !status.ok()) return End(*active, status);
+  Begin(std::move(active));
+}
+
+absl::Status Engine::CheckPositions(const ActiveCall& active, int64_t past) const {
+  const Request& request = active.request();
+  const int64_t prompt = static_cast<int64_t>(active.prompt().size());
+  const int64_t positions = past + prompt + request.stop.max_tokens, limit = options_.positions_max;
+  if (limit == 0 || positions <= limit) return absl::OkStatus();
+  return MakeError({.reason = ErrorReason::kPositionOutOfRange, .field = "stop.max_tokens"},
+                   absl::StrCat("stop.max_tokens: ", past, " tokens in the session, ", prompt,
+                                " in the prompt and max_tokens ", request.stop.max_tokens,
+                                " pass the model's last position, ", limit));
+}
+
+absl::Status Engine::BeginRewind(ActiveCall& active) {
+  const RewindTarget& to = active.request().rewind;
+  const Past& past = active.session->past;
+  Sequence& sequence = active.choices[0].sequence;
+  const int64_t now = sequence.tokens();
+  absl::StatusOr<RewindPlan> plan = !to.mark.empty() ? past.ToMark(to.mark)
+                                    : to.turns > 0   ? past.BackTurns(now, to.turns)
+                                                     : past.Back(now, to.tokens, sessions_.rewind_tokens_max());
+  if (!plan.ok()) return plan.status();
+  if (plan->from != nullptr) {
+    pool_.Upload(sequence.lease.slot(), plan->from->state->data());
+    states_.Touch(plan->from);
+  } else {
+    pool_.Init(sequence.lease.slot());
+  }
+  active.replay = std::make_unique<Replay>(*std::move(plan), tokenizer_, sequence);
+  return absl::OkStatus();
+}
+
+void Engine::ReplayOn(ActiveCall& active) {
+  Replay& replay = *active.replay;
+  while (!replay.done() && active.prompt_read()) {
+    replay.NextRun();
+    active.prompt_done = 0;
+  }
+  if (!replay.done()) return;
+  replay.Complete(active.choices[0].sequence);
+  active.session->past.CutAfter(replay.target());
+  active.prefilled = clock_.Now();
+  End(active, absl::OkStatus());
+}
+
+void Engine::PutStart(ActiveCall& active) {
+  Sequence& sequence = active.choices[0].sequence;
+  pool_.Upload(sequence.lease.slot(), active.request().start->state->data());
+  SetWithoutState(*active.request().start, sequence);
+  active.settling = sequence.pending >= 0 && !active.prompt().empty();
+}
+
+void Engine::UsePrefix(ActiveCall& active) {
+  if (active.keys.empty()) return;
+  const std::vector<int32_t>& prompt = active.prompt();
+  PrefixCache::Found found = prefixes_.Find(active.keys, prompt);
+  if (found.copy != nullptr) {
+    Sequence& sequence = active.choices[0].sequence;
+    pool_.Upload(sequence.lease.slot(), found.copy->state->data());
+    sequence.position = active.prompt_done = active.cached = found.tokens;
+    const absl::Span<const int32_t> prefix = absl::MakeConstSpan(prompt).first(found.tokens);
+    if (active.counts_tokens()) sequence.counts.AddPrompt(prefix);
+    if (active.session != nullptr && states_.on()) active.session->past.Read(prefix);
+    metrics_.cached_tokens_total.Increment(static_cast<double>(found.tokens));
+  }
+  active.keep_at = prefixes_.Wanted(active.keys, static_cast<int64_t>(prompt.size()), found.tokens);
+  std::reverse(active.keep_at.begin(), active.keep_at.end());
+}
+
+void Engine::KeepPrefix(ActiveCall& active) {
+  if (active.keep_at.empty() || active.prompt_done != active.keep_at.back()) return;
+  active.keep_at.pop_back();
+  auto copy = std::make_shared<SessionCopy>();
+  copy->position = active.prompt_done;
+  std::string state(model_.state_layout().slot_bytes(), '\0');
+  pool_.Download(active.choices[0].sequence.lease.slot(), state.data());
+  copy->state = std::make_shared<const std::string>(std::move(state));
+  prefixes_.Keep(active.keys, absl::MakeConstSpan(active.prompt()).first(active.prompt_done), std::move(copy));
+}
+
+void Engine::KeepAnchors() {
+  const int64_t distance = sessions_.rewind_tokens_max();
+  if (distance == 0) return;
+  for (const std::unique_ptr<ActiveCall>& active : running_) {
+    if (active->ended || active->session == nullptr || active->request().kind == RequestKind::kRewind) continue;
+    Session& session = *active->session;
+    if (session.past.IsBehind(session.tokens(), distance)) sessions_.Checkpoint(session, Past::Kind::kAnchor);
+  }
+}
+
+void Engine::Park() {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!parking_) return;
+  }
+  const int64_t left = tiers_.ParkAll();
+  absl::MutexLock lock(&mutex_);
+  not_parked_ = left;
+}
+
+}  // namespace barista

@@ -1,0 +1,33 @@
+#include "server/engine/state_cache.h"
+
+#include <utility>
+
+namespace barista {
+
+int64_t StateCache::BytesOf(const SessionCopy& copy) {
+  return static_cast<int64_t>(sizeof(copy) + copy.state->size() + copy.counts.size() * sizeof(TokenCount));
+}
+
+void StateCache::Keep(std::shared_ptr<const SessionCopy> copy) {
+  const int64_t bytes = BytesOf(*copy);
+  if (bytes > bytes_max_ || places_.contains(copy.get())) return;
+  while (bytes_ + bytes > bytes_max_) Drop(std::shared_ptr<const SessionCopy>(order_.front()));
+  bytes_ += bytes;
+  const SessionCopy* key = copy.get();
+  places_[key] = order_.insert(order_.end(), std::move(copy));
+}
+
+void StateCache::Touch(const std::shared_ptr<const SessionCopy>& copy) {
+  const auto it = places_.find(copy.get());
+  if (it != places_.end()) order_.splice(order_.end(), order_, it->second);
+}
+
+void StateCache::Drop(const std::shared_ptr<const SessionCopy>& copy) {
+  const auto it = places_.find(copy.get());
+  if (it == places_.end()) return;
+  bytes_ -= BytesOf(*copy);
+  order_.erase(it->second);
+  places_.erase(it);
+}
+
+}  // namespace barista

@@ -1,0 +1,229 @@
+// The moves of Tiers: each sets Session::moving, gives a worker what it needs as values, and ends on the engine's thread.
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/engine/error.h"
+#include "server/engine/store_error.h"
+#include "server/engine/tiers.h"
+#include "server/observe/log.h"
+
+namespace barista {
+namespace {
+
+std::string NameOf(const std::string& key) { return absl::StrCat("sessions/", SessionIdOf(key)); }
+
+}  // namespace
+
+void Tiers::StartDown(Session& session) {
+  session.moving = true;
+  ++moves_;
+  ++leaving_slots_;
+  session.idle.lease.AssertOwner();
+  const auto copy = std::make_shared<SessionCopy>(CopyWithoutState(session.idle));
+  options_.device_worker->Run([this, &session, copy, slot = session.idle.lease.slot()] {
+    std::string state(layout_.slot_bytes(), '\0');
+    pool_.Download(slot, state.data());
+    copy->state = std::make_shared<const std::string>(std::move(state));
+    post_([this, &session, copy] {
+      --leaving_slots_;
+      session.idle = Sequence();  // the one tier where an evicted session's slot comes free
+      session.copy = copy;
+      if (!session.deleted) SetTier(session, Tier::kHost);
+      metrics_.evictions("host").Increment();
+      Finish(session, absl::OkStatus());
+    });
+  });
+}
+
+void Tiers::StartUp(Session& session, SlotLease lease) {
+  session.moving = true;
+  ++moves_;
+  SetWithoutState(*session.copy, session.idle);
+  session.idle.lease = std::move(lease);
+  options_.device_worker->Run([this, &session, copy = session.copy, slot = session.idle.lease.slot()] {
+    pool_.Upload(slot, copy->state->data());
+    post_([this, &session] {
+      session.copy = nullptr;
+      if (session.deleted) {
+        session.idle = Sequence();
+      } else {
+        SetTier(session, Tier::kDevice);
+      }
+      Finish(session, absl::OkStatus());
+    });
+  });
+}
+
+void Tiers::StartWrite(Session& session, Tier to) {
+  session.moving = true;
+  ++moves_;
+  const bool directory = to == Tier::kDirectory;
+  Worker* worker = directory ? options_.directory_worker : options_.registry_worker;
+  worker->Run([this, &session, to, directory, copy = session.copy, label = LabelOf(session), key = session.key,
+               epoch = session.epoch] {
+    const std::string bytes = options_.format->Write(*copy, label);
+    absl::Status status = directory ? options_.directory->Put(key, bytes, true) : options_.registry->Park(key, epoch, bytes);
+    post_([this, &session, to, status = std::move(status)] { Written(session, to, status); });
+  });
+}
+
+void Tiers::Written(Session& session, Tier to, const absl::Status& status) {
+  if (absl::IsAborted(status)) return Lost(session);
+  if (!status.ok()) {
+    LogError("state not kept", {{"tier", to == Tier::kDirectory ? "directory" : "redis"},
+                                {"message", std::string(status.message())}});
+    Pause(to);
+    return Finish(session, absl::OkStatus());  // it stays where it was
+  }
+  session.stored_tokens = session.copy->tokens();
+  session.copy = nullptr;
+  if (to == Tier::kRegistry) session.epoch = 0;
+  metrics_.evictions(to == Tier::kDirectory ? "directory" : "redis").Increment();
+  if (session.deleted) {
+    session.tier = to;
+  } else {
+    SetTier(session, to);
+  }
+  Finish(session, absl::OkStatus());
+}
+
+void Tiers::StartRegister(Session& session) {
+  session.moving = true;
+  ++moves_;
+  options_.directory_worker->Run([this, &session, key = session.key, epoch = session.epoch] {
+    absl::StatusOr<std::string> bytes = options_.directory->Get(key, options_.format->bytes_max());
+    const auto shared = std::make_shared<absl::StatusOr<std::string>>(std::move(bytes));
+    options_.registry_worker->Run([this, &session, key, epoch, shared] {
+      absl::Status status = shared->ok() ? options_.registry->Park(key, epoch, **shared) : shared->status();
+      post_([this, &session, key, status = std::move(status)] {
+        if (absl::IsAborted(status)) return Lost(session);
+        if (!status.ok()) {
+          Pause(Tier::kRegistry);
+          return Finish(session, absl::OkStatus());
+        }
+        EndStored(key, Tier::kDirectory, 0);
+        session.epoch = 0;
+        if (session.deleted) {
+          session.tier = Tier::kRegistry;
+        } else {
+          SetTier(session, Tier::kRegistry);
+        }
+        metrics_.evictions("redis").Increment();
+        Finish(session, absl::OkStatus());
+      });
+    });
+  });
+}
+
+void Tiers::StartRead(Session& session) {
+  session.moving = true;
+  ++moves_;
+  const size_t bytes_max = options_.format->bytes_max() + 1;  // one too many shows
+  if (session.tier == Tier::kDirectory) {
+    options_.directory_worker->Run([this, &session, key = session.key, bytes_max] {
+      absl::StatusOr<std::string> bytes = options_.directory->Get(key, bytes_max);
+      absl::StatusOr<LabelledSession> read = bytes.status();
+      if (bytes.ok()) {
+        read = options_.format->Read(*bytes, TenantOf(key));
+        // It is the newest only until the session goes on; where the file stays, a restart would bring the old state back.
+        const absl::Status deleted = read.ok() ? options_.directory->Delete(key) : absl::OkStatus();
+        if (!read.ok()) {
+          read = DamagedError(NameOf(key), read.status());
+        } else if (!deleted.ok()) {
+          read = StoreError(NameOf(key), deleted);
+        }
+      } else {
+        read = absl::IsNotFound(bytes.status()) ? DamagedError(NameOf(key), bytes.status())
+                                                : StoreError(NameOf(key), bytes.status());
+      }
+      const auto shared = std::make_shared<absl::StatusOr<LabelledSession>>(std::move(read));
+      post_([this, &session, shared] { Arrived(session, std::move(*shared), session.epoch); });
+    });
+    return;
+  }
+  options_.registry_worker->Run([this, &session, key = session.key] {
+    absl::StatusOr<SessionRegistry::Claimed> claimed = options_.registry->Claim(key);
+    absl::StatusOr<LabelledSession> read = claimed.status();
+    uint64_t epoch = 0;
+    if (claimed.ok()) {
+      epoch = claimed->epoch;
+      read = options_.format->Read(claimed->bytes, TenantOf(key));
+      const absl::Status confirmed = read.ok() ? options_.registry->Confirm(key, epoch) : absl::OkStatus();
+      if (!read.ok()) {
+        read = DamagedError(NameOf(key), read.status());
+      } else if (!confirmed.ok()) {
+        read = StoreError(NameOf(key), confirmed);
+      }
+    } else if (absl::IsNotFound(read.status())) {
+      read = SessionNotFound(key);
+    } else if (absl::IsAborted(read.status())) {
+      read = MakeError({.reason = ErrorReason::kSessionElsewhere, .retry_after_seconds = 0.1},
+                       absl::StrCat(NameOf(key), " is held by another server, which has not given it up yet"));
+    } else {
+      read = StoreError(NameOf(key), read.status());
+    }
+    const auto shared = std::make_shared<absl::StatusOr<LabelledSession>>(std::move(read));
+    post_([this, &session, epoch, shared] { Arrived(session, std::move(*shared), epoch); });
+  });
+}
+
+void Tiers::Arrived(Session& session, absl::StatusOr<LabelledSession> read, uint64_t epoch) {
+  if (read.ok()) {
+    session.epoch = epoch;
+    session.unknown = false;
+    session.tries = 0;
+    session.made = read->label.made;
+    session.used = read->label.taken;
+    session.copy = std::make_shared<const SessionCopy>(std::move(read->copy));
+    if (session.deleted) {
+      session.tier = Tier::kHost;
+    } else {
+      SetTier(session, Tier::kHost);
+    }
+    return Finish(session, absl::OkStatus());
+  }
+  const ErrorReason reason = DetailOf(read.status()).reason;
+  if (reason == ErrorReason::kSessionElsewhere && !session.deleted && ++session.tries < kTriesMax) {
+    retries_.push_back(session.key);
+    session.moving = false;
+    --moves_;
+    return;
+  }
+  session.tries = 0;
+  if (session.unknown || reason == ErrorReason::kSessionNotFound) {  // it was never here, or is gone
+    return End(session, read.status());
+  }
+  Finish(session, read.status());
+}
+
+void Tiers::Lost(Session& session) {
+  LogError("a session was taken by another server", {});
+  metrics_.sessions_fenced_total.Increment();
+  session.epoch = 0;
+  End(session, SessionNotFound(session.key));
+}
+
+void Tiers::End(Session& session, const absl::Status& why) {
+  const std::vector<std::function<void(const absl::Status&)>> waiting = std::exchange(session.waiting, {});
+  const bool deleted = session.deleted;
+  Finish(session, absl::OkStatus());
+  if (!deleted) table_->Drop(session);
+  for (const auto& work : waiting) work(why);
+}
+
+void Tiers::Finish(Session& session, absl::Status status) {
+  --moves_;
+  session.moving = false;
+  if (session.deleted) {
+    EndStored(session.key, session.tier, session.epoch);
+    status = SessionNotFound(session.key);
+  } else if (status.ok() && !session.waiting.empty() && !session.in_memory()) {
+    return StartRead(session);  // it was asked for while it went down
+  }
+  std::vector<std::function<void(const absl::Status&)>> waiting = std::move(session.waiting);
+  session.waiting.clear();
+  if (session.deleted) table_->EraseLeaving(session);
+  for (const auto& work : waiting) work(status);
+}
+
+}  // namespace barista

@@ -1,0 +1,163 @@
+#include "server/engine/tiers.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/engine/error.h"
+
+namespace barista {
+namespace {
+
+constexpr int64_t kMovesMax = 8;  // states that are in the host's memory only because they are on their way
+
+}  // namespace
+
+Tiers::Tiers(const TierOptions& options, SlotTable& slots, StatePool& pool, const StateLayout& layout,
+             Metrics& metrics, const Clock& clock, std::function<void(std::function<void()>)> post)
+    : options_(options),
+      slots_(slots),
+      pool_(pool),
+      layout_(layout),
+      metrics_(metrics),
+      clock_(clock),
+      post_(std::move(post)),
+      sessions_max_(slots.total() + options.host_sessions + options.directory_sessions + options.registry_sessions) {}
+
+void Tiers::Began(Session& session) {
+  session.tier = Tier::kEmpty;
+  session.order = order(Tier::kEmpty).insert(order(Tier::kEmpty).end(), &session);
+}
+
+void Tiers::SetTier(Session& session, Tier tier) {
+  Order& to = order(tier);
+  to.splice(to.end(), order(session.tier), session.order);
+  session.tier = tier;
+}
+
+void Tiers::Ended(Session& session) {
+  order(session.tier).erase(session.order);
+  if (!session.moving) EndStored(session.key, session.tier, session.epoch);
+}
+
+void Tiers::EndStored(const std::string& key, Tier tier, uint64_t epoch) {
+  if (tier == Tier::kDirectory) {
+    options_.directory_worker->Run([directory = options_.directory, key] { directory->Delete(key).IgnoreError(); });
+  }
+  if (options_.registry != nullptr && epoch > 0 && tier != Tier::kRegistry) Unreserve({key}, {epoch});
+}
+
+Session* Tiers::LongestUnused(Tier tier) {
+  for (Session* session : order(tier)) {
+    if (!session->moving && !session->busy() && session->waiting.empty()) return session;
+  }
+  return nullptr;
+}
+
+bool Tiers::BringToSlot(Session& session, int32_t& slots_wanted) {
+  if (session.moving) return false;
+  if (session.tier == Tier::kDevice) return true;
+  if (!session.in_memory()) {
+    StartRead(session);
+    return false;
+  }
+  std::optional<SlotLease> lease = slots_.Acquire();
+  if (!lease) {
+    ++slots_wanted;
+    return false;
+  }
+  if (session.tier == Tier::kHost) {
+    StartUp(session, *std::move(lease));
+    return !session.moving;
+  }
+  session.idle.lease = *std::move(lease);
+  SetTier(session, Tier::kDevice);
+  return true;
+}
+
+bool Tiers::HasRoom(Tier tier) const {
+  if (tier == Tier::kHost) return count(tier) + leaving_slots_ < options_.host_sessions;
+  if (paused(tier)) return false;
+  return count(tier) < (tier == Tier::kDirectory ? options_.directory_sessions : options_.registry_sessions);
+}
+
+void Tiers::Balance(int32_t slots_wanted, int64_t coming_up) {
+  const auto left = [this](Tier tier, int64_t limit) { return paused(tier) ? 0 : limit - count(tier); };
+  int64_t room = options_.host_sessions - count(Tier::kHost) - leaving_slots_ + coming_up +
+                 left(Tier::kDirectory, options_.directory_sessions) +
+                 left(Tier::kRegistry, options_.registry_sessions);
+  int64_t wanted = int64_t{slots_wanted} - slots_.available() - leaving_slots_;
+  for (; wanted > 0 && room > 0; --wanted, --room) {
+    if (count(Tier::kHost) + leaving_slots_ >= options_.host_sessions + kMovesMax) break;
+    Session* session = LongestUnused(Tier::kDevice);
+    if (session == nullptr) break;
+    StartDown(*session);
+  }
+  for (int64_t over = count(Tier::kHost) - options_.host_sessions; over > 0 && moves_ < kMovesMax; --over) {
+    Session* session = LongestUnused(Tier::kHost);
+    if (session == nullptr) break;
+    if (HasRoom(Tier::kDirectory)) {
+      StartWrite(*session, Tier::kDirectory);
+    } else if (HasRoom(Tier::kRegistry)) {
+      StartWrite(*session, Tier::kRegistry);
+    } else {
+      break;
+    }
+  }
+  const bool down = options_.registry != nullptr && HasRoom(Tier::kRegistry);
+  for (int64_t over = count(Tier::kDirectory) - options_.directory_sessions + 1; down && over > 0 && moves_ < kMovesMax;
+       --over) {
+    Session* session = LongestUnused(Tier::kDirectory);
+    if (session == nullptr) break;
+    StartRegister(*session);
+  }
+}
+
+bool Tiers::CanMakeRoom(int64_t coming_up) const {
+  if (leaving_slots_ > 0) return true;
+  const bool room = count(Tier::kHost) - coming_up < options_.host_sessions || HasRoom(Tier::kDirectory) ||
+                    HasRoom(Tier::kRegistry);
+  return room && count(Tier::kDevice) > 0;
+}
+
+void Tiers::BringToMemory(Session& session, std::function<void(const absl::Status&)> work) {
+  if (session.in_memory() && !session.unknown) return work(absl::OkStatus());
+  session.waiting.push_back(std::move(work));
+  if (!session.moving) StartRead(session);
+}
+
+void Tiers::Pause(Tier tier) { paused_until_[static_cast<int>(tier)] = clock_.Now() + std::chrono::seconds(1); }
+
+bool Tiers::paused(Tier tier) const { return clock_.Now() < paused_until_[static_cast<int>(tier)]; }
+
+SessionLabel Tiers::LabelOf(const Session& session) const {
+  return {.tenant = TenantOf(session.key), .session = SessionIdOf(session.key), .made = session.made,
+          .taken = session.used};
+}
+
+int64_t Tiers::ParkAll() {
+  const Tier last = options_.registry != nullptr ? Tier::kRegistry : Tier::kDirectory;
+  int64_t left = 0;
+  table_->ForEach([&](Session& session) {
+    if (session.tier == last && !session.moving) return;
+    ++left;
+    if (session.moving || session.busy() || paused(last) || moves_ >= kMovesMax) return;
+    switch (session.tier) {
+      case Tier::kDevice:
+        return StartDown(session);
+      case Tier::kEmpty:
+        session.copy = table_->CopyOf(session);
+        SetTier(session, Tier::kHost);
+        return StartWrite(session, last);
+      case Tier::kHost:
+        return StartWrite(session, last);
+      case Tier::kDirectory:
+        return StartRegister(session);
+      case Tier::kRegistry:
+        return;
+    }
+  });
+  return left;
+}
+
+}  // namespace barista

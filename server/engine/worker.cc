@@ -1,0 +1,38 @@
+#include "server/engine/worker.h"
+
+#include <utility>
+
+namespace barista {
+
+ThreadWorker::ThreadWorker() : thread_([this] { Loop(); }) {}
+
+ThreadWorker::~ThreadWorker() {
+  {
+    absl::MutexLock lock(&mutex_);
+    stop_ = true;
+    wake_.Signal();
+  }
+  thread_.join();
+}
+
+void ThreadWorker::Run(std::function<void()> work) {
+  absl::MutexLock lock(&mutex_);
+  queue_.push_back(std::move(work));
+  wake_.Signal();
+}
+
+void ThreadWorker::Loop() {
+  while (true) {
+    std::function<void()> work;
+    {
+      absl::MutexLock lock(&mutex_);
+      while (queue_.empty() && !stop_) wake_.Wait(&mutex_);
+      if (queue_.empty()) return;
+      work = std::move(queue_.front());
+      queue_.pop_front();
+    }
+    work();
+  }
+}
+
+}  // namespace barista

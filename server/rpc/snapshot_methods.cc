@@ -1,0 +1,214 @@
+// SessionService's methods for snapshots. The engine copies a session's state between two steps; bytes, encryption and the
+// store are the background worker's.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/engine/error.h"
+#include "server/engine/store_error.h"
+#include "server/rpc/page.h"
+#include "server/rpc/session_name.h"
+#include "server/rpc/session_service.h"
+#include "server/rpc/tenant.h"
+#include "server/text/utf8.h"
+
+namespace barista {
+namespace {
+
+constexpr int kTagsMax = 16;
+constexpr size_t kTagKeyBytesMax = 64, kTagValueBytesMax = 256;
+
+absl::Status CheckTags(const v1::SnapshotSessionRequest& request) {
+  if (request.tags_size() > kTagsMax) {
+    return FieldError("tags", absl::StrCat(request.tags_size(), " entries, limit ", kTagsMax));
+  }
+  for (const auto& [key, value] : request.tags()) {
+    if (!IsUtf8(key) || !IsUtf8(value)) return FieldError("tags", "a key or a value is not UTF-8");
+    if (key.empty() || key.size() > kTagKeyBytesMax) {
+      return FieldError("tags", absl::StrCat("a key of ", key.size(), " bytes, range 1 to ", kTagKeyBytesMax));
+    }
+    if (value.size() > kTagValueBytesMax) {
+      return FieldError("tags", absl::StrCat("a value of ", value.size(), " bytes, limit ", kTagValueBytesMax));
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::string NameOf(const std::string& key) { return SnapshotName(SessionIdOf(key)); }
+
+absl::Status NotFound(const std::string& key) {
+  return MakeError({.reason = ErrorReason::kSnapshotNotFound}, absl::StrCat("there is no snapshot ", NameOf(key)));
+}
+
+absl::Status FromStore(const std::string& key, const absl::Status& status) {
+  if (status.ok()) return status;
+  if (absl::IsNotFound(status)) return NotFound(key);
+  if (absl::IsAlreadyExists(status)) {
+    return MakeError({.reason = ErrorReason::kSnapshotExists},
+                     absl::StrCat("there is a snapshot ", NameOf(key), " already"));
+  }
+  return StoreError(NameOf(key), status);
+}
+
+void FillSnapshot(const std::string& key, const LabelledSession& session, int64_t bytes, const Serving& serving,
+                  v1::Snapshot& to) {
+  to.set_name(NameOf(key));
+  to.set_session(SessionName(session.label.session));
+  to.set_position(session.copy.tokens());
+  to.set_bytes(bytes);
+  to.set_model_fingerprint(serving.fingerprint);
+  for (const auto& [tag, value] : session.label.tags) (*to.mutable_tags())[tag] = value;
+  FillTime(session.label.taken, *to.mutable_create_time());
+}
+
+// Of the background worker.
+absl::StatusOr<LabelledSession> ReadSnapshot(const std::string& key, const Serving& serving, bool whole,
+                                             int64_t* bytes_read = nullptr) {
+  const absl::StatusOr<std::string> bytes = serving.snapshots->Get(key, serving.format.bytes_max() + 1);
+  if (!bytes.ok()) return FromStore(key, bytes.status());
+  if (bytes_read != nullptr) *bytes_read = static_cast<int64_t>(bytes->size());
+  absl::StatusOr<LabelledSession> read =
+      whole ? serving.format.Read(*bytes, TenantOf(key)) : serving.format.ReadHead(*bytes, TenantOf(key));
+  if (!read.ok()) return DamagedError(NameOf(key), read.status());
+  return read;
+}
+
+}  // namespace
+
+grpc::ServerUnaryReactor* SessionService::AnswerFromStore(grpc::CallbackServerContext& context, absl::Status checked,
+                                                          std::function<void(const Finish& finish)> work) const {
+  if (checked.ok() && serving_.snapshots == nullptr) {
+    checked = MakeError({.reason = ErrorReason::kNoStore},
+                        "the server keeps no snapshots: it was started without --state_dir and without --redis");
+  }
+  return Answer(context, checked, [this, work = std::move(work)](const Finish& finish) {
+    serving_.background.Run([work, finish] { work(finish); });
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* SessionService::SnapshotSession(grpc::CallbackServerContext* context,
+                                                          const v1::SnapshotSessionRequest* request,
+                                                          v1::SnapshotSessionResponse* response) {
+  const absl::StatusOr<std::string> key = CheckedSessionKey(*context, serving_, request->name());
+  const std::string id = request->has_snapshot_id() ? request->snapshot_id() : DrawnSessionId();
+  absl::Status checked = key.status();
+  if (checked.ok()) checked = CheckSessionId(id, "snapshot_id");
+  if (checked.ok()) checked = CheckTags(*request);
+  if (!checked.ok()) return AnswerFromStore(*context, checked, {});
+  SessionLabel label = {.tenant = TenantOf(*key), .session = SessionIdOf(*key), .tags = {request->tags().begin(),
+                                                                                       request->tags().end()}};
+  const auto keep = [this, response, label, snapshot = KeyOf(label.tenant, id), replace = request->replace()](
+                        std::shared_ptr<const SessionCopy> copy, WallTime made, const Finish& finish) mutable {
+    label.made = made;
+    label.taken = std::chrono::system_clock::now();
+    const std::string bytes = serving_.format.Write(*copy, label);
+    const absl::Status status = FromStore(snapshot, serving_.snapshots->Put(snapshot, bytes, replace));
+    if (status.ok()) {
+      FillSnapshot(snapshot, {label, *copy}, static_cast<int64_t>(bytes.size()), serving_,
+                   *response->mutable_snapshot());
+      serving_.metrics.snapshots_total.Increment();
+    }
+    finish(status);
+  };
+  // Only what reaches the store waits for it: the session is copied first.
+  if (serving_.snapshots == nullptr) return AnswerFromStore(*context, checked, {});
+  return Answer(*context, checked, [&](const Finish& finish) {
+    return serving_.engine.PostFor(
+        *key, [this, finish, keep, key = *key](SessionTable& sessions, const absl::Status& brought) {
+          if (!brought.ok()) return finish(brought);
+          const absl::StatusOr<Session*> session = sessions.Find(key);
+          if (!session.ok()) return finish(session.status());
+          serving_.background.Run([keep, finish, copy = *sessions.Export(key), made = (*session)->made]() mutable {
+            keep(copy, made, finish);
+          });
+        });
+  });
+}
+
+grpc::ServerUnaryReactor* SessionService::RestoreSession(grpc::CallbackServerContext* context,
+                                                         const v1::RestoreSessionRequest* request,
+                                                         v1::RestoreSessionResponse* response) {
+  const absl::StatusOr<std::string> snapshot =
+      CheckedSnapshotKey(*context, serving_, request->snapshot(), "snapshot");
+  const std::string id = request->has_session_id() ? request->session_id() : DrawnSessionId();
+  absl::Status checked = snapshot.status();
+  if (checked.ok()) checked = CheckSessionId(id, "session_id");
+  const std::string key = checked.ok() ? KeyOf(TenantOf(*snapshot), id) : "";
+  return AnswerFromStore(*context, checked, [=, this, replace = request->replace()](const Finish& finish) {
+    absl::StatusOr<LabelledSession> read = ReadSnapshot(*snapshot, serving_, true);
+    if (!read.ok()) return finish(read.status());
+    const auto copy = std::make_shared<const SessionCopy>(std::move(read->copy));
+    const auto shown = [=, this](const absl::StatusOr<Session*>& session) {
+      if (session.ok()) {
+        Fill(**session, *response->mutable_session());
+        response->set_prefill_tokens(0);
+        serving_.metrics.restores_total.Increment();
+      }
+      finish(session.status());
+      return session.status();
+    };
+    const auto import = [=](SessionTable& sessions, const absl::StatusOr<std::vector<uint64_t>>& epochs) {
+      if (!epochs.ok()) return finish(epochs.status()), epochs.status();
+      return shown(sessions.Import(key, copy, epochs->front()));
+    };
+    const absl::Status posted =
+        !replace ? serving_.engine.PostNew({key}, import)
+                 : serving_.engine.PostFor(key, [=](SessionTable& sessions, const absl::Status& brought) {
+                     if (brought.ok()) return static_cast<void>(shown(sessions.Replace(key, copy)));
+                     if (!absl::IsNotFound(brought)) return finish(brought);
+                     sessions.Reserve({key}, [=, &sessions](const auto& epochs) { return import(sessions, epochs); });
+                   });
+    if (!posted.ok()) finish(posted);
+  });
+}
+
+grpc::ServerUnaryReactor* SessionService::GetSnapshot(grpc::CallbackServerContext* context,
+                                                      const v1::GetSnapshotRequest* request,
+                                                      v1::GetSnapshotResponse* response) {
+  const absl::StatusOr<std::string> key = CheckedSnapshotKey(*context, serving_, request->name(), "name");
+  return AnswerFromStore(*context, key.status(), [this, key, response](const Finish& finish) {
+    int64_t bytes = 0;
+    const absl::StatusOr<LabelledSession> read = ReadSnapshot(*key, serving_, false, &bytes);
+    if (read.ok()) FillSnapshot(*key, *read, bytes, serving_, *response->mutable_snapshot());
+    finish(read.status());
+  });
+}
+
+grpc::ServerUnaryReactor* SessionService::ListSnapshots(grpc::CallbackServerContext* context,
+                                                        const v1::ListSnapshotsRequest* request,
+                                                        v1::ListSnapshotsResponse* response) {
+  const absl::StatusOr<std::string> tenant = CallerTenant(*context, serving_);
+  const absl::Status checked = tenant.ok() ? CheckPage(*request) : tenant.status();
+  const auto work = [this, response, tenant, size = PageSize(*request),
+                     after = request->page_token()](const Finish& finish) {
+    absl::StatusOr<std::vector<std::string>> keys = serving_.snapshots->List();
+    if (!keys.ok()) return finish(StoreError("snapshots", keys.status()));
+    keys->erase(std::remove_if(keys->begin(), keys->end(), [&](const auto& key) { return TenantOf(key) != *tenant; }),
+                keys->end());
+    response->set_total_size(keys->size());
+    auto key = std::upper_bound(keys->begin(), keys->end(), KeyOf(*tenant, after));
+    for (; key != keys->end() && response->snapshots_size() < size; ++key) {
+      int64_t bytes = 0;
+      const absl::StatusOr<LabelledSession> read = ReadSnapshot(*key, serving_, false, &bytes);
+      if (DetailOf(read.status()).reason == ErrorReason::kSnapshotNotFound) continue;  // deleted meanwhile
+      v1::Snapshot& listed = *response->add_snapshots();
+      listed.set_name(NameOf(*key));  // all there is to say of one that is damaged or another model's
+      if (read.ok()) FillSnapshot(*key, *read, bytes, serving_, listed);
+    }
+    if (key != keys->end()) response->set_next_page_token(SessionIdOf(*(key - 1)));
+    finish(absl::OkStatus());
+  };
+  return AnswerFromStore(*context, checked, work);
+}
+
+grpc::ServerUnaryReactor* SessionService::DeleteSnapshot(grpc::CallbackServerContext* context,
+                                                         const v1::DeleteSnapshotRequest* request,
+                                                         v1::DeleteSnapshotResponse*) {
+  const absl::StatusOr<std::string> key = CheckedSnapshotKey(*context, serving_, request->name(), "name");
+  return AnswerFromStore(*context, key.status(), [this, key](const Finish& finish) {
+    finish(FromStore(*key, serving_.snapshots->Delete(*key)));
+  });
+}
+
+}  // namespace barista
