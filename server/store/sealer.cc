@@ -41,8 +41,8 @@ class Cipher {
   void Transform(char* to, absl::string_view from) { Update(to, from); }
   // False: one of the calls failed, or the tag is another.
   bool FinishOpening(absl::string_view tag) {
-    ok_ =
-        ok_ && EVP_CIPHER_CTX_ctrl(context_.get(), EVP_CTRL_GCM_SET_TAG, kTagBytes, const_cast<char*>(tag.data())) == 1;
+    char* const due = const_cast<char*>(tag.data());  // only read
+    ok_ = ok_ && EVP_CIPHER_CTX_ctrl(context_.get(), EVP_CTRL_GCM_SET_TAG, kTagBytes, due) == 1;
     return Finish();
   }
   bool FinishSealing(char* tag) {
@@ -53,9 +53,9 @@ class Cipher {
   void Update(char* to, absl::string_view from) {
     while (ok_ && !from.empty()) {
       const absl::string_view piece = from.substr(0, kPieceBytes);
-      int count = 0;
-      ok_ =
-          EVP_CipherUpdate(context_.get(), Bytes(to), &count, Bytes(piece.data()), static_cast<int>(piece.size())) == 1;
+      const int size = static_cast<int>(piece.size());
+      int written = 0;
+      ok_ = EVP_CipherUpdate(context_.get(), Bytes(to), &written, Bytes(piece.data()), size) == 1;
       if (to != nullptr) to += piece.size();
       from.remove_prefix(piece.size());
     }

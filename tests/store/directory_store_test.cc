@@ -176,7 +176,7 @@ TEST_F(DirectoryStoreTest, AFullMediumRefusesAndGoesOn) {
   std::filesystem::create_directory(path_);
   if (mount("none", path_.c_str(), "tmpfs", 0, "size=1m") == 0) {
     FillAndGoOn(DirectoryStore::Open(path_));
-    EXPECT_EQ(umount(path_.c_str()), 0);
+    EXPECT_EQ(umount2(path_.c_str(), MNT_DETACH), 0);
   }
 }
 
