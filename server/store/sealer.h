@@ -10,10 +10,11 @@
 //   28 + N  16     tag
 //
 // The first 28 bytes and the identity (what the bytes are of: model, tenant, key of the store) are additional data:
-// bytes sealed for one identity do not open for another.
+// bytes sealed for one identity do not open for another. A key is good for 2^32 seals (NIST SP 800-38D, random nonces).
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -25,18 +26,24 @@ class Sealer {
  public:
   static constexpr size_t kOverheadBytes = 44;
 
-  // The key: 64 hexadecimal digits, white space around them, in a file that others cannot read or write. Errors:
-  // InvalidArgument naming what is wrong, never the digits.
+  // The key: 64 hexadecimal digits, white space around them, in a regular file of at most 4096 bytes whose mode gives
+  // group and others nothing. Errors: InvalidArgument naming the file and what is wrong, never the digits.
   static absl::StatusOr<Sealer> FromFile(const std::string& path);
 
+  Sealer(const Sealer&) = default;
+  Sealer& operator=(const Sealer&) = default;
+  // The key does not stay in memory.
+  ~Sealer();
+
+  // The process ends where OpenSSL has no random bytes or `bytes` are more than GCM's 64 GiB.
   std::string Seal(absl::string_view bytes, absl::string_view identity) const;
   // Errors: PermissionDenied, always with the same words: which check failed is nobody's business.
   absl::StatusOr<std::string> Open(absl::string_view sealed, absl::string_view identity) const;
 
  private:
-  explicit Sealer(std::array<unsigned char, 32> key) : key_(key) {}
+  Sealer() = default;
 
-  std::array<unsigned char, 32> key_;
+  std::array<unsigned char, 32> key_{};
 };
 
 }  // namespace barista
