@@ -14,22 +14,29 @@
 namespace barista {
 
 struct ServerConfig {
-  std::string model;                              // checkpoint directory; required
-  std::string backend = "auto";                   // auto, cpu, ref, cuda
-  std::string listen = "127.0.0.1:8470";          // gRPC; port 0 picks a free one
-  std::string metrics_listen = "127.0.0.1:8471";  // Prometheus text over HTTP; empty: none
-  int64_t threads = 0;                            // of the cpu backend; 0: one a core this process may use
-  std::string cpu_isa = "auto";                   // a lower instruction set than the machine's, for tests
-  std::string weights_dtype = "auto";             // auto: as stored; f32, bf16, f16: round at load
-  int64_t sessions_max = 0;                       // slots; 0: as many as memory_bytes allows, at most 1024
-  int64_t memory_bytes = 0;                       // for weights, workspace and states; 0: 80 % of what is available
-  int64_t step_tokens_max = 512;                  // tokens of one step
-  double step_target_ms = 40;                     // steps with decodes and prompt tokens are kept near this
-  int64_t max_positions = 0;                      // of full_attention layers; 0: max_position_embeddings, else 4096
-  int64_t outbox_events_max = 256;                // events a slow reader may leave before its call pauses
-  double drain_seconds = 30;                      // after SIGTERM, until running calls are cut off
-  bool poison_freed_slots = false;                // NaN in freed slots
-  std::string log_level = "info";                 // debug, info, warn, error
+  std::string model;                                  // checkpoint directory; required
+  std::string backend = "auto";                       // auto, cpu, ref, cuda
+  std::string listen = "127.0.0.1:8470";              // gRPC; port 0 picks a free one
+  std::string metrics_listen = "127.0.0.1:8471";      // Prometheus text over HTTP; empty: none
+  int64_t threads = 0;                                // of the cpu backend; 0: one a core this process may use
+  std::string cpu_isa = "auto";                       // a lower instruction set than the machine's, for tests
+  std::string weights_dtype = "auto";                 // auto: as stored; f32, bf16, f16: round at load
+  int64_t sessions_max = 0;                           // slots; 0: as many as memory_bytes allows, at most 1024
+  int64_t memory_bytes = 0;                           // for weights, workspace and states; 0: 80 % of what is available
+  int64_t step_tokens_max = 512;                      // tokens of one step
+  double step_target_ms = 40;                         // steps with decodes and prompt tokens are kept near this
+  int64_t max_positions = 0;                          // of full_attention layers; 0: max_position_embeddings, else 4096
+  int64_t outbox_events_max = 256;                    // events a slow reader may leave before its call pauses
+  double drain_seconds = 30;                          // after SIGTERM, until running calls are cut off
+  std::string state_dir;                              // idle sessions and snapshots; empty: none are kept on disk
+  int64_t directory_state_bytes = int64_t{16} << 30;  // of idle sessions under state_dir
+  int64_t host_state_bytes = 0;                       // of idle sessions in the host's memory
+  int64_t checkpoint_bytes = -1;                      // of kept states; -1: a sixteenth of the memory, at most 256 MiB
+  int64_t prefix_tokens_min = 256;                    // of a prompt whose state is kept for later ones
+  std::string seal_key_file;                          // 64 hexadecimal digits; empty: nothing is encrypted
+  std::string tenant_header;                          // metadata key of the caller's tenant; empty: one tenant
+  bool poison_freed_slots = false;                    // NaN in freed slots
+  std::string log_level = "info";                     // debug, info, warn, error
   Limits limits;
 
   bool describe = false;      // print the plan of memory and exit

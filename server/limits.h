@@ -20,8 +20,8 @@ struct Limits {
   int64_t request_id_bytes_max = 64;
   int64_t queue_requests_max = 1024;
   double deadline_seconds_max = 3600;
-  int64_t positions_max = 0;  // 0: no limit; set for models with full attention
-  int64_t rewind_tokens_max = 256;    // 0: no states are kept to go back to
+  int64_t positions_max = 0;           // 0: no limit; set for models with full attention
+  int64_t rewind_tokens_max = 256;     // 0: no states are kept to go back to
   int64_t sealed_state_bytes_max = 0;  // 0: no key
   int64_t message_bytes_max = int64_t{16} << 20;
 };

@@ -17,6 +17,7 @@
 #include "server/model/tensor_names.h"
 #include "server/observe/log.h"
 #include "server/rpc/server.h"
+#include "server/stores.h"
 
 namespace barista {
 namespace {
@@ -79,6 +80,33 @@ std::string NameOf(const std::string& directory) {
   return absl::StrCat("models/", path.parent_path().filename().string());
 }
 
+MemoryWish WishOf(const ServerConfig& config, int64_t fixed_bytes) {
+  return {.memory_bytes = config.memory_bytes,
+          .fixed_bytes = fixed_bytes,
+          .host_state_bytes = config.host_state_bytes,
+          .checkpoint_bytes = config.checkpoint_bytes,
+          .sessions_max = config.sessions_max};
+}
+
+// Every session goes to the store, if there is one; says what that means before and after.
+void ParkSessions(Engine& engine, int64_t bytes_per_session, const Clock& clock, const TierOptions& tiers) {
+  constexpr double kBytesPerSecond = 200e6;  // of a slow disk, or Redis
+  const int64_t sessions = engine.sessions();
+  if (sessions == 0) return;
+  const bool store = tiers.directory != nullptr || tiers.registry != nullptr;
+  const double seconds = static_cast<double>(sessions * bytes_per_session) / kBytesPerSecond;
+  LogInfo("parking", {{"sessions", sessions},
+                      {"bytes", sessions * bytes_per_session},
+                      {"seconds_expected", seconds},
+                      {"store", tiers.registry != nullptr ? "redis"
+                                : store                   ? "directory"
+                                                          : "none"}});
+  const TimePoint begin = clock.Now();
+  const auto patience = std::chrono::duration_cast<TimePoint::duration>(Seconds(10 + 10 * seconds));
+  const int64_t lost = store ? engine.ParkSessions(begin + patience) : sessions;
+  LogInfo("parked", {{"sessions", sessions - lost}, {"lost", lost}, {"seconds", SecondsBetween(begin, clock.Now())}});
+}
+
 // Serves until SIGTERM or SIGINT, then drains.
 int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& backend, const ModelOptions& options) {
   absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer;
@@ -91,23 +119,42 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
   absl::StatusOr<std::unique_ptr<Model>> model = Model::Load(checkpoint, backend, options);
   if (!model.ok()) return Fail(kConfig, model.status());
   const StateLayout& layout = (*model)->state_layout();
-  absl::StatusOr<MemoryPlan> plan =
-      PlanMemory(config.memory_bytes, (*model)->weights().bytes + (*model)->workspace_bytes(),
-                 layout.bytes_per_session(), config.sessions_max);
+  const absl::StatusOr<MemoryPlan> plan =
+      PlanMemory(WishOf(config, (*model)->weights().bytes + (*model)->workspace_bytes()), layout.bytes_per_session());
   if (!plan.ok()) return Fail(kConfig, plan.status());
   absl::StatusOr<StatePool> pool = StatePool::Create(backend, layout, plan->slots);
   if (!pool.ok()) return Fail(kConfig, pool.status());
 
+  absl::StatusOr<Stores> stores = OpenStores(config);
+  if (!stores.ok()) return Fail(kConfig, stores.status());
+  const SessionFormat format(layout, checkpoint.fingerprint(), (*model)->config().vocab_size);
+  const std::vector<Engine::StoredSession> stored = FindStoredSessions(*stores, format);
+
   Metrics metrics;
   const SteadyClock clock;
+  ThreadWorker device_worker, directory_worker, registry_worker, background;
   const bool positions_end = (*model)->config().any_layer([](LayerType t) { return t == LayerType::kFullAttention; });
   const int64_t positions_max = positions_end ? options.max_positions : 0;
+  const TierOptions tiers = {
+      .host_sessions = config.host_state_bytes / format.bytes_max(),
+      .directory_sessions = stores->sessions != nullptr ? config.directory_state_bytes / format.bytes_max() : 0,
+      .directory = stores->sessions.get(),
+      .registry = stores->registry.get(),
+      .format = &format,
+      .device_worker = &device_worker,
+      .directory_worker = &directory_worker,
+      .registry_worker = &registry_worker};
   Engine engine(**model, *pool, tokenizer->get(), metrics, clock,
                 {.queue_requests_max = static_cast<size_t>(config.limits.queue_requests_max),
                  .outbox_events_max = static_cast<size_t>(config.outbox_events_max),
                  .step_target_seconds = config.step_target_ms / 1000,
                  .poison_freed_slots = config.poison_freed_slots,
-                 .positions_max = positions_max});
+                 .positions_max = positions_max,
+                 .checkpoint_bytes = plan->checkpoint_bytes,
+                 .rewind_tokens_max = config.limits.rewind_tokens_max,
+                 .prefix_tokens_min = config.prefix_tokens_min,
+                 .tiers = tiers});
+  engine.Adopt(stored);
   Serving serving = {.engine = engine,
                      .metrics = metrics,
                      .model = **model,
@@ -120,8 +167,19 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
                      .backend_kind = std::string(backend.name()),
                      .backend_device = backend.Describe(),
                      .threads = backend.threads(),
-                     .server_version = kVersion};
+                     .server_version = kVersion,
+                     .tenant_header = config.tenant_header,
+                     .format = format,
+                     .snapshots = stores->snapshots.get(),
+                     .sealer = stores->sealer ? &*stores->sealer : nullptr,
+                     .background = background,
+                     .sessions_total_max = engine.sessions_max(),
+                     .checkpoint_bytes = plan->checkpoint_bytes};
   serving.limits.positions_max = positions_max;
+  if (plan->checkpoint_bytes == 0) serving.limits.rewind_tokens_max = 0;
+  if (stores->sealer) {
+    serving.limits.sealed_state_bytes_max = format.bytes_max() + static_cast<int64_t>(Sealer::kOverheadBytes);
+  }
   absl::StatusOr<std::unique_ptr<RpcServer>> server = RpcServer::Start(serving, config.listen, config.metrics_listen);
   if (!server.ok()) return Fail(kUnavailable, server.status());
   engine.Start();
@@ -131,6 +189,8 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
                     {"model", serving.model_name},
                     {"backend", serving.backend_device},
                     {"sessions_max", plan->slots},
+                    {"sessions_total_max", engine.sessions_max()},
+                    {"sessions_stored", stored.size()},
                     {"bytes_per_session", layout.bytes_per_session()}});
   std::printf("ready grpc=%s metrics=%s model=%s backend=%s sessions_max=%d bytes_per_session=%ld\n",
               (*server)->address().c_str(), (*server)->metrics_address().c_str(), serving.model_name.c_str(),
@@ -150,6 +210,8 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
   const TimePoint drain_end =
       clock.Now() + std::chrono::duration_cast<TimePoint::duration>(Seconds(config.drain_seconds));
   while (!engine.idle() && clock.Now() < drain_end) absl::SleepFor(absl::Milliseconds(5));
+  engine.CutOff();
+  ParkSessions(engine, layout.bytes_per_session(), clock, tiers);
   engine.Stop();
   (*server)->Shutdown(Seconds(1));  // for the last messages on their way
   LogInfo("stopped");
@@ -177,8 +239,7 @@ int Main(const std::vector<std::string>& args) {
                                                        .ring_dtype = (*backend)->ring_dtype(stored),
                                                        .max_positions = options.max_positions});
     const int64_t weights = WeightBytes(**checkpoint, options.weights_dtype);
-    const absl::StatusOr<MemoryPlan> plan =
-        PlanMemory(config->memory_bytes, weights, layout.bytes_per_session(), config->sessions_max);
+    const absl::StatusOr<MemoryPlan> plan = PlanMemory(WishOf(*config, weights), layout.bytes_per_session());
     if (!plan.ok()) return Fail(kConfig, plan.status());
     if (config->describe) {
       std::fputs(Describe(**checkpoint, layout, weights, plan->slots, plan->memory_bytes).c_str(), stdout);

@@ -26,16 +26,16 @@ struct Choice {
 struct ActiveCall {
   std::shared_ptr<Call> call;
   std::vector<Choice> choices;
-  Session* session = nullptr;     // that the call runs on
-  bool opening = false;           // that was empty: its prompt is request().opening
-  bool settling = false;          // its pending token goes into the state before the prompt
-  std::vector<int32_t> appended;  // kAppend: what was fed and is not dropped yet, instead of a prompt
-  int64_t dropped = 0;            // tokens before `appended`
-  bool fed_last = false;          // nothing will be fed any more
-  int64_t prompt_done = 0;        // tokens of prompt() in the state of choice 0
-  int64_t cached = 0;             // of these, how many came from a kept state
-  std::vector<PrefixKey> keys;    // of the prompt, where prefixes are looked up
-  std::vector<int64_t> keep_at;   // positions of the prompt at which the state is to be kept, the last one first
+  Session* session = nullptr;      // that the call runs on
+  bool opening = false;            // that was empty: its prompt is request().opening
+  bool settling = false;           // its pending token goes into the state before the prompt
+  std::vector<int32_t> appended;   // kAppend: what was fed and is not dropped yet, instead of a prompt
+  int64_t dropped = 0;             // tokens before `appended`
+  bool fed_last = false;           // nothing will be fed any more
+  int64_t prompt_done = 0;         // tokens of prompt() in the state of choice 0
+  int64_t cached = 0;              // of these, how many came from a kept state
+  std::vector<PrefixKey> keys;     // of the prompt, where prefixes are looked up
+  std::vector<int64_t> keep_at;    // positions of the prompt at which the state is to be kept, the last one first
   std::unique_ptr<Replay> replay;  // kRewind
   // Of a call whose session is on its way to a slot: set once the state is in memory, or with the reason why not.
   std::shared_ptr<std::optional<absl::Status>> brought;

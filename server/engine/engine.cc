@@ -189,6 +189,21 @@ int64_t Engine::ParkSessions(TimePoint until) {
   }
 }
 
+void Engine::Adopt(const std::vector<StoredSession>& stored) {
+  for (const StoredSession& session : stored) {
+    const absl::StatusOr<Session*> adopted =
+        sessions_.Adopt(session.key, Tier::kDirectory, session.tokens, session.made, session.used);
+    if (adopted.ok()) (*adopted)->epoch = session.epoch;
+  }
+  absl::MutexLock lock(&mutex_);
+  sessions_count_ = sessions_.size();
+}
+
+int64_t Engine::sessions() const {
+  absl::MutexLock lock(&mutex_);
+  return sessions_count_;
+}
+
 bool Engine::idle() const {
   absl::MutexLock lock(&mutex_);
   return in_engine_ == 0;
@@ -305,8 +320,8 @@ void Engine::RefuseHopeless() {
     }
     metrics_.admission_refusals(absl::AsciiStrToLower(Name(ErrorReason::kSessionsMax))).Increment();
     End(*it, MakeError({.reason = ErrorReason::kSessionsMax, .retry_after_seconds = 1},
-                       absl::StrCat(kept, " of ", slots_.total(), " slots are kept by sessions, and ",
-                                    wanted, wanted == 1 ? " is" : " are", " wanted")));
+                       absl::StrCat(kept, " of ", slots_.total(), " slots are kept by sessions, and ", wanted,
+                                    wanted == 1 ? " is" : " are", " wanted")));
     it = waiting_.erase(it);
   }
 }
@@ -358,6 +373,7 @@ void Engine::UpdateGauges() {
   }
   metrics_.checkpoint_bytes.Set(static_cast<double>(states_.bytes()));
   absl::MutexLock lock(&mutex_);
+  sessions_count_ = sessions_.size();
   slots_available_ = slots_.available();
   metrics_.num_requests_waiting.Set(static_cast<double>(waiting_count_));
 }

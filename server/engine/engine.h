@@ -14,8 +14,8 @@
 #include "server/engine/active_call.h"
 #include "server/engine/call.h"
 #include "server/engine/clock.h"
-#include "server/engine/scheduler.h"
 #include "server/engine/prefix_cache.h"
+#include "server/engine/scheduler.h"
 #include "server/engine/session.h"
 #include "server/engine/slots.h"
 #include "server/engine/state_cache.h"
@@ -49,6 +49,15 @@ class Engine {
   // Ends every call with Unavailable(kDraining), then the thread; waits for what workers have in hand. Idempotent.
   void Stop();
 
+  // Before Start: a session whose state lies in the directory.
+  struct StoredSession {
+    std::string key;
+    int64_t tokens = 0;
+    WallTime made, used;
+    uint64_t epoch = 0;  // of the registry, where there is one
+  };
+  void Adopt(const std::vector<StoredSession>& stored);
+
   // Any thread. Errors: kQueueFull, kSessionsMax (n needs more slots than there are), kDraining.
   absl::StatusOr<std::shared_ptr<Call>> Submit(Request request, std::function<void()> on_events);
   // Any thread. `work` runs on the engine's thread between two steps; in order, and always, at the latest in Stop.
@@ -56,12 +65,12 @@ class Engine {
   absl::Status Post(std::function<void(SessionTable&)> work);
   // The same once the session `key` is in the table with its state in memory; `brought` says why it is not. The status
   // that `work` returns is its own business.
-  absl::Status PostFor(const std::string& key,
-                       std::function<void(SessionTable&, const absl::Status& brought)> work);
+  absl::Status PostFor(const std::string& key, std::function<void(SessionTable&, const absl::Status& brought)> work);
   // The same once the names of new sessions are this server's; `epochs` says why they are not. Where `work` returns an
   // error, the names are given up again.
-  absl::Status PostNew(std::vector<std::string> keys,
-                       std::function<absl::Status(SessionTable&, const absl::StatusOr<std::vector<uint64_t>>& epochs)> work);
+  absl::Status PostNew(
+      std::vector<std::string> keys,
+      std::function<absl::Status(SessionTable&, const absl::StatusOr<std::vector<uint64_t>>& epochs)> work);
   // Any thread: something the engine waits for happened (a cancel, room in an outbox).
   void Wake();
 
@@ -69,6 +78,8 @@ class Engine {
   void Drain();
   // Whether no call waits or runs.
   bool idle() const;
+  int64_t sessions() const;                                       // that exist, as of the last step
+  int64_t sessions_max() const { return tiers_.sessions_max(); }  // that fit, in all tiers
   // Any thread, after Drain: ends the calls that still run, with Unavailable(kDraining).
   void CutOff();
   // Any thread, when no call runs: sends every session to its store (TierOptions) until all are there or `until`. How
@@ -90,18 +101,18 @@ class Engine {
   void Admit();                                    // gives slots to the oldest waiting calls
   void RefuseHopeless();                           // calls that want more slots than sessions leave
   void Begin(std::unique_ptr<ActiveCall> active);  // an admitted call starts to run
-  void AskForSession(ActiveCall active);  // a call on a session comes in
-  void ServeArriving();                   // calls whose sessions are on their way to a slot
+  void AskForSession(ActiveCall active);           // a call on a session comes in
+  void ServeArriving();                            // calls whose sessions are on their way to a slot
   void TakeSession(std::unique_ptr<ActiveCall> active, Session& session);
   absl::Status CheckPositions(const ActiveCall& active, int64_t past) const;
   void PutStart(ActiveCall& active);  // the state that the request brought
   absl::Status BeginRewind(ActiveCall& active);
-  void ReplayOn(ActiveCall& active);       // a run of a rewind may be done
-  void UsePrefix(ActiveCall& active);      // the longest kept state that the prompt begins with
-  void KeepPrefix(ActiveCall& active);     // the state, where it is wanted for later prompts
-  void PromptRead(ActiveCall& active);     // all of it is in the state
+  void ReplayOn(ActiveCall& active);    // a run of a rewind may be done
+  void UsePrefix(ActiveCall& active);   // the longest kept state that the prompt begins with
+  void KeepPrefix(ActiveCall& active);  // the state, where it is wanted for later prompts
+  void PromptRead(ActiveCall& active);  // all of it is in the state
   void KeepAnchors();
-  void Park();  // sessions to their store, once ParkSessions asked for it
+  void Park();     // sessions to their store, once ParkSessions asked for it
   void TakeFed();  // what Append calls were fed
   bool Plan();     // false: nothing to run
   void Forward();
@@ -137,6 +148,7 @@ class Engine {
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   bool parking_ ABSL_GUARDED_BY(mutex_) = false;
+  int64_t sessions_count_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t not_parked_ ABSL_GUARDED_BY(mutex_) = 0;  // sessions, while parking_
   std::thread thread_;
   InlineWorker inline_worker_;

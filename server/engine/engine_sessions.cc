@@ -91,8 +91,8 @@ void Engine::TakeSession(std::unique_ptr<ActiveCall> active, Session& session) {
   const int64_t prompt = static_cast<int64_t>(active->prompt().size());
   active->settling = sequence.pending >= 0 && prompt > 0;
   if (active->opening && prompt == 0) {
-    return End(*active, FieldError("text", absl::StrCat("a prompt is required: sessions/",
-                                                        SessionIdOf(session.key), " is empty")));
+    return End(*active, FieldError("text", absl::StrCat("a prompt is required: sessions/", SessionIdOf(session.key),
+                                                        " is empty")));
   }
   if (absl::Status status = CheckPositions(*active, sequence.tokens()); !status.ok()) return End(*active, status);
   Begin(std::move(active));
@@ -103,10 +103,10 @@ absl::Status Engine::CheckPositions(const ActiveCall& active, int64_t past) cons
   const int64_t prompt = static_cast<int64_t>(active.prompt().size());
   const int64_t positions = past + prompt + request.stop.max_tokens, limit = options_.positions_max;
   if (limit == 0 || positions <= limit) return absl::OkStatus();
-  return MakeError({.reason = ErrorReason::kPositionOutOfRange, .field = "stop.max_tokens"},
-                   absl::StrCat("stop.max_tokens: ", past, " tokens in the session, ", prompt,
-                                " in the prompt and max_tokens ", request.stop.max_tokens,
-                                " pass the model's last position, ", limit));
+  return MakeError(
+      {.reason = ErrorReason::kPositionOutOfRange, .field = "stop.max_tokens"},
+      absl::StrCat("stop.max_tokens: ", past, " tokens in the session, ", prompt, " in the prompt and max_tokens ",
+                   request.stop.max_tokens, " pass the model's last position, ", limit));
 }
 
 absl::Status Engine::BeginRewind(ActiveCall& active) {

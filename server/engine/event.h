@@ -54,9 +54,9 @@ struct Finished {
   absl::Status status;
   Usage usage;
   Timings timings;
-  std::vector<double> class_logits;  // of a Classify request
-  int64_t session_tokens = 0;        // of the session's past now, where the request names one
-  int64_t replayed_tokens = 0;       // of a rewind
+  std::vector<double> class_logits;           // of a Classify request
+  int64_t session_tokens = 0;                 // of the session's past now, where the request names one
+  int64_t replayed_tokens = 0;                // of a rewind
   std::shared_ptr<const SessionCopy> sealed;  // the state after the call, where asked for
 };
 

@@ -104,7 +104,8 @@ RewindPlan Past::PlanFrom(const Checkpoint& checkpoint, int64_t tokens) const {
     const int64_t run_end = r + 1 < runs_.size() ? runs_[r + 1].begin : end();
     const int64_t from = std::max(runs_[r].begin, checkpoint.tokens), to = std::min(run_end, tokens);
     if (from >= to) continue;
-    plan.replay.push_back({runs_[r].drawn, from == runs_[r].begin, {tokens_.begin() + (from - begin_), tokens_.begin() + (to - begin_)}});
+    plan.replay.push_back(
+        {runs_[r].drawn, from == runs_[r].begin, {tokens_.begin() + (from - begin_), tokens_.begin() + (to - begin_)}});
   }
   return plan;
 }
@@ -116,9 +117,9 @@ absl::StatusOr<RewindPlan> Past::Back(int64_t now, int64_t tokens, int64_t rewin
   if (checkpoint != nullptr && (checkpoint->tokens == target || checkpoint->tokens >= begin_)) {
     return PlanFrom(*checkpoint, target);
   }
-  return OutOfRange("tokens", absl::StrCat(tokens, ", and no state is kept before position ", target,
-                                           "; the lowest that can be reached is ",
-                                           LowestPosition(now, rewind_tokens_max)));
+  return OutOfRange("tokens",
+                    absl::StrCat(tokens, ", and no state is kept before position ", target,
+                                 "; the lowest that can be reached is ", LowestPosition(now, rewind_tokens_max)));
 }
 
 absl::StatusOr<RewindPlan> Past::ToMark(const std::string& name) const {

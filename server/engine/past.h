@@ -19,8 +19,8 @@
 
 namespace barista {
 
-// Tokens that entered the state in one way: a prompt's, in chunks, or drawn ones, one by one. A run of a prompt ends where
-// its call does.
+// Tokens that entered the state in one way: a prompt's, in chunks, or drawn ones, one by one. A run of a prompt ends
+// where its call does.
 struct TokenRun {
   bool drawn = false;
   bool begins = true;  // false: its first tokens came before

@@ -2,9 +2,9 @@
 // for there a prompt may be cut, so that a reader of it gets the bits of one that read everything.
 //
 // Which positions of a prompt are kept: the last border before its end, and the longest border up to which an earlier
-// prompt was the same (where many prompts branch off). A prompt is found by a hash of its tokens, chained from border to
-// border and keyed with a secret of this process and the tenant; the tokens themselves are compared before a state is
-// used. Tenants share nothing.
+// prompt was the same (where many prompts branch off). A prompt is found by a hash of its tokens, chained from border
+// to border and keyed with a secret of this process and the tenant; the tokens themselves are compared before a state
+// is used. Tenants share nothing.
 #pragma once
 
 #include <array>

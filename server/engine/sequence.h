@@ -1,5 +1,5 @@
-// One sequence of tokens: where its state lies and what the next token needs beside it; and a copy of both in the host's
-// memory.
+// One sequence of tokens: where its state lies and what the next token needs beside it; and a copy of both in the
+// host's memory.
 #pragma once
 
 #include <cstdint>

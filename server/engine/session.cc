@@ -102,9 +102,8 @@ absl::Status SessionTable::Delete(const std::string& key) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<Session*>> SessionTable::Fork(const std::string& key,
-                                                         absl::Span<const std::string> children, bool repeat_parent,
-                                                         absl::Span<const uint64_t> epochs) {
+absl::StatusOr<std::vector<Session*>> SessionTable::Fork(const std::string& key, absl::Span<const std::string> children,
+                                                         bool repeat_parent, absl::Span<const uint64_t> epochs) {
   absl::StatusOr<Session*> found = Find(key);
   if (!found.ok()) return found.status();
   Session& parent = **found;

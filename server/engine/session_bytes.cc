@@ -129,11 +129,6 @@ int64_t SessionFormat::bytes_max() const {
   return kHeadBytesMax + kCountBytes * StateLayout::kPenaltyIdsMax + state_bytes_ + kDigestBytes;
 }
 
-std::string SessionFormat::Identity(absl::string_view purpose, absl::string_view tenant) const {
-  return absl::StrCat("barista ", purpose, " ", absl::BytesToHexString(fingerprint_), " ",
-                      absl::BytesToHexString(layout_), " ", tenant);
-}
-
 std::string SessionFormat::Write(const SessionCopy& session, const SessionLabel& label) const {
   const std::string label_bytes = WriteLabel(label);
   std::string bytes;
@@ -189,7 +184,8 @@ absl::StatusOr<SessionFormat::Head> SessionFormat::ParseHead(absl::string_view b
   session.forks = reader.Number<uint32_t>();
   const uint8_t started = reader.Number<uint8_t>(), unfinished = reader.Number<uint8_t>();
   const absl::string_view character = reader.Take(3), zeros = reader.Take(7);
-  if (label_bytes > kLabelBytesMax) return Corrupt(absl::StrCat(label_bytes, " bytes of label, limit ", kLabelBytesMax));
+  if (label_bytes > kLabelBytesMax)
+    return Corrupt(absl::StrCat(label_bytes, " bytes of label, limit ", kLabelBytesMax));
   head.bytes = kHeaderBytes + label_bytes + kDigestBytes;
   if (size < head.bytes) return Corrupt(absl::StrCat(size, " bytes, less than the head's ", head.bytes));
   const absl::string_view label = reader.Take(label_bytes);
@@ -210,6 +206,7 @@ absl::StatusOr<SessionFormat::Head> SessionFormat::ParseHead(absl::string_view b
     return Corrupt(absl::StrCat("position ", session.position, " or token ", session.pending, " is out of range"));
   }
   session.decoded = {.pending = std::string(character.substr(0, unfinished)), .started = started == 1};
+  head.session.bytes = head.bytes + kCountBytes * head.counts + state_bytes_ + kDigestBytes;
   return head;
 }
 
@@ -223,7 +220,7 @@ absl::StatusOr<LabelledSession> SessionFormat::Read(absl::string_view bytes, abs
   absl::StatusOr<Head> head = ParseHead(bytes, tenant);
   if (!head.ok()) return head.status();
   const int64_t size = static_cast<int64_t>(bytes.size());
-  const int64_t expected = head->bytes + kCountBytes * head->counts + state_bytes_ + kDigestBytes;
+  const int64_t expected = head->session.bytes;
   if (size != expected) return Corrupt(absl::StrCat(size, " bytes where ", expected, " are due"));
   if (bytes.substr(size - kDigestBytes) != Sha256(bytes.substr(0, size - kDigestBytes))) {
     return Corrupt("the checksum is wrong");

@@ -16,7 +16,8 @@
 //   117      1      bytes of an unfinished character, 0 to 3
 //   118      3      those bytes, then zeros
 //   121      7      0
-//   128      L      the label: tenant and session id, each a byte count (1) and the bytes; made and taken, milliseconds since
+//   128      L      the label: tenant and session id, each a byte count (1) and the bytes; made and taken, milliseconds
+//   since
 //                   1970 (8 each); tags (2), each key and value a byte count (2) and the bytes
 //   128 + L  32     SHA-256 of everything before: who lists snapshots reads no further
 //            9 N    counts, the id seen longest ago first: id (4), times drawn (4), 1: in a prompt (1)
@@ -51,6 +52,7 @@ struct SessionLabel {
 struct LabelledSession {
   SessionLabel label;
   SessionCopy copy;
+  int64_t bytes = 0;  // of the whole
 };
 
 // What a session's bytes must fit to. Any thread.
@@ -62,14 +64,11 @@ class SessionFormat {
   static constexpr int64_t kHeadBytesMax = 128 + 16384 + 32;
   int64_t bytes_max() const;
   std::string Write(const SessionCopy& session, const SessionLabel& label) const;
-  // The copy has the state. Errors: kSnapshotCorrupt; kModelMismatch: of another model, layout or tenant. Each says what
-  // is wrong.
+  // The copy has the state. Errors: kSnapshotCorrupt; kModelMismatch: of another model, layout or tenant. Each says
+  // what is wrong.
   absl::StatusOr<LabelledSession> Read(absl::string_view bytes, absl::string_view tenant) const;
   // The same of the first kHeadBytesMax bytes, or more: the copy has neither state nor counts.
   absl::StatusOr<LabelledSession> ReadHead(absl::string_view bytes, absl::string_view tenant) const;
-
-  // What sealed bytes are bound to: the model and the tenant.
-  std::string Identity(absl::string_view purpose, absl::string_view tenant) const;
 
  private:
   struct Head;

@@ -1,5 +1,5 @@
-// Kept states within a budget of bytes: the longest unused gives way. Who may want one again holds a weak pointer to it,
-// which ends when the state does. The engine's thread only.
+// Kept states within a budget of bytes: the longest unused gives way. Who may want one again holds a weak pointer to
+// it, which ends when the state does. The engine's thread only.
 #pragma once
 
 #include <cstdint>

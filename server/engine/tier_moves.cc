@@ -1,4 +1,5 @@
-// The moves of Tiers: each sets Session::moving, gives a worker what it needs as values, and ends on the engine's thread.
+// The moves of Tiers: each sets Session::moving, gives a worker what it needs as values, and ends on the engine's
+// thread.
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -62,7 +63,8 @@ void Tiers::StartWrite(Session& session, Tier to) {
   worker->Run([this, &session, to, directory, copy = session.copy, label = LabelOf(session), key = session.key,
                epoch = session.epoch] {
     const std::string bytes = options_.format->Write(*copy, label);
-    absl::Status status = directory ? options_.directory->Put(key, bytes, true) : options_.registry->Park(key, epoch, bytes);
+    absl::Status status =
+        directory ? options_.directory->Put(key, bytes, true) : options_.registry->Park(key, epoch, bytes);
     post_([this, &session, to, status = std::move(status)] { Written(session, to, status); });
   });
 }
@@ -70,8 +72,8 @@ void Tiers::StartWrite(Session& session, Tier to) {
 void Tiers::Written(Session& session, Tier to, const absl::Status& status) {
   if (absl::IsAborted(status)) return Lost(session);
   if (!status.ok()) {
-    LogError("state not kept", {{"tier", to == Tier::kDirectory ? "directory" : "redis"},
-                                {"message", std::string(status.message())}});
+    LogError("state not kept",
+             {{"tier", to == Tier::kDirectory ? "directory" : "redis"}, {"message", std::string(status.message())}});
     Pause(to);
     return Finish(session, absl::OkStatus());  // it stays where it was
   }
@@ -125,7 +127,8 @@ void Tiers::StartRead(Session& session) {
       absl::StatusOr<LabelledSession> read = bytes.status();
       if (bytes.ok()) {
         read = options_.format->Read(*bytes, TenantOf(key));
-        // It is the newest only until the session goes on; where the file stays, a restart would bring the old state back.
+        // It is the newest only until the session goes on; where the file stays, a restart would bring the old state
+        // back.
         const absl::Status deleted = read.ok() ? options_.directory->Delete(key) : absl::OkStatus();
         if (!read.ok()) {
           read = DamagedError(NameOf(key), read.status());

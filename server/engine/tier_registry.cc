@@ -80,8 +80,7 @@ void Tiers::Tick() {
     table_->ForEach([&](const Session& session) {
       if (session.epoch > 0) held.push_back({session.key, session.epoch});
     });
-    next_renewal_ =
-        now + std::chrono::duration_cast<TimePoint::duration>(Seconds(options_.lease_seconds / 4));
+    next_renewal_ = now + std::chrono::duration_cast<TimePoint::duration>(Seconds(options_.lease_seconds / 4));
   }
   next_look_ = now + kLook;
   pulse_running_ = true;

@@ -13,8 +13,8 @@ constexpr int64_t kMovesMax = 8;  // states that are in the host's memory only b
 
 }  // namespace
 
-Tiers::Tiers(const TierOptions& options, SlotTable& slots, StatePool& pool, const StateLayout& layout,
-             Metrics& metrics, const Clock& clock, std::function<void(std::function<void()>)> post)
+Tiers::Tiers(const TierOptions& options, SlotTable& slots, StatePool& pool, const StateLayout& layout, Metrics& metrics,
+             const Clock& clock, std::function<void(std::function<void()>)> post)
     : options_(options),
       slots_(slots),
       pool_(pool),
@@ -115,8 +115,8 @@ void Tiers::Balance(int32_t slots_wanted, int64_t coming_up) {
 
 bool Tiers::CanMakeRoom(int64_t coming_up) const {
   if (leaving_slots_ > 0) return true;
-  const bool room = count(Tier::kHost) - coming_up < options_.host_sessions || HasRoom(Tier::kDirectory) ||
-                    HasRoom(Tier::kRegistry);
+  const bool room =
+      count(Tier::kHost) - coming_up < options_.host_sessions || HasRoom(Tier::kDirectory) || HasRoom(Tier::kRegistry);
   return room && count(Tier::kDevice) > 0;
 }
 
@@ -131,7 +131,9 @@ void Tiers::Pause(Tier tier) { paused_until_[static_cast<int>(tier)] = clock_.No
 bool Tiers::paused(Tier tier) const { return clock_.Now() < paused_until_[static_cast<int>(tier)]; }
 
 SessionLabel Tiers::LabelOf(const Session& session) const {
-  return {.tenant = TenantOf(session.key), .session = SessionIdOf(session.key), .made = session.made,
+  return {.tenant = TenantOf(session.key),
+          .session = SessionIdOf(session.key),
+          .made = session.made,
           .taken = session.used};
 }
 

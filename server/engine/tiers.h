@@ -1,10 +1,11 @@
-// Where the states of idle sessions lie: a slot on the device, the host's memory, a directory, the registry that several
-// servers share (Redis). The longest unused go down when their places are wanted, and come back when they are used.
+// Where the states of idle sessions lie: a slot on the device, the host's memory, a directory, the registry that
+// several servers share (Redis). The longest unused go down when their places are wanted, and come back when they are
+// used.
 //
 // Every tier has a number of sessions that fit, and no more sessions are made than fit in all, so there is always a
 // way: what runs is never preempted, and nothing is dropped. Copies and files are the work of three workers (device,
-// directory, registry), and the engine's steps go on meanwhile; while a worker has a state in hand (Session::moving) the
-// session is where it was. The engine's thread only, but for the workers' parts.
+// directory, registry), and the engine's steps go on meanwhile; while a worker has a state in hand (Session::moving)
+// the session is where it was. The engine's thread only, but for the workers' parts.
 #pragma once
 
 #include <array>
@@ -93,13 +94,13 @@ class Tiers {
 
   void StartDown(Session& session);                    // device -> host
   void StartUp(Session& session, SlotLease lease);     // host -> device
-  void StartWrite(Session& session, Tier to);         // host -> directory or registry
+  void StartWrite(Session& session, Tier to);          // host -> directory or registry
   void StartRead(Session& session);                    // directory or registry -> host
   void StartRegister(Session& session);                // directory -> registry
   void Finish(Session& session, absl::Status status);  // of any move: whoever waited is told
   void Written(Session& session, Tier to, const absl::Status& status);
   void Arrived(Session& session, absl::StatusOr<LabelledSession> read, uint64_t epoch);
-  void Lost(Session& session);  // its epoch is not the newest: another server has the name
+  void Lost(Session& session);                          // its epoch is not the newest: another server has the name
   void End(Session& session, const absl::Status& why);  // of a move that found that there is no such session
   void HandOver(const std::string& key);
   void Pause(Tier tier);

@@ -1,5 +1,5 @@
-// A thread that does one thing after another, for work that may block (copies of states, files, Redis) and must not hold
-// up the engine's.
+// A thread that does one thing after another, for work that may block (copies of states, files, Redis) and must not
+// hold up the engine's.
 #pragma once
 
 #include <deque>

@@ -9,6 +9,7 @@
 #include "server/rpc/request.h"
 #include "server/rpc/status_map.h"
 #include "server/rpc/strict_methods.h"
+#include "server/rpc/tenant.h"
 
 namespace barista {
 namespace {
@@ -63,6 +64,7 @@ absl::Status AppendStream::Take() {
   if (session_.empty()) {
     absl::StatusOr<Request> request = ParseAppend(message, serving_, DeadlineOf(context_, serving_));
     if (!request.ok()) return request.status();
+    if (absl::Status bound = BindTenant(context_, serving_, *request); !bound.ok()) return bound;
     CountFed(request->prompt.size());
     absl::Status status = pump_.Submit(*std::move(request), [this] { Pump(); });
     if (status.ok()) session_ = message.session();

@@ -5,8 +5,8 @@
 
 #include "server/engine/error.h"
 #include "server/rpc/call_end.h"
-#include "server/rpc/session_name.h"
 #include "server/rpc/status_map.h"
+#include "server/rpc/tenant.h"
 
 namespace barista {
 namespace {
@@ -15,15 +15,21 @@ constexpr size_t kPieceBytes = 1 << 20;
 
 }  // namespace
 
-ExportStream::ExportStream(const v1::ExportSessionRequest& request, const Serving& serving, const SessionFormat& format)
-    : serving_(serving), format_(format) {
-  const absl::StatusOr<std::string> id = ParseSessionName(request.name(), "name");
-  absl::Status status = id.status();
+ExportStream::ExportStream(const grpc::CallbackServerContext& context, const v1::ExportSessionRequest& request,
+                           const Serving& serving)
+    : serving_(serving) {
+  const absl::StatusOr<std::string> key = CheckedSessionKey(context, serving, request.name());
+  absl::Status status = key.status();
   if (status.ok()) {
-    status = serving.engine.Post([this, id](SessionTable& sessions) {
-      absl::StatusOr<SessionCopy> copy = sessions.Export(*id);
+    status = serving.engine.PostFor(*key, [this, key = *key](SessionTable& sessions, const absl::Status& brought) {
+      if (!brought.ok()) return End(brought);
+      absl::StatusOr<std::shared_ptr<const SessionCopy>> copy = sessions.Export(key);
       if (!copy.ok()) return End(copy.status());
       copy_ = *std::move(copy);
+      label_ = {.tenant = TenantOf(key),
+                .session = SessionIdOf(key),
+                .made = (*sessions.Find(key))->made,
+                .taken = std::chrono::system_clock::now()};
       StartSendInitialMetadata();  // its end comes on a thread of gRPC's: the engine must not hash
     });
   }
@@ -32,8 +38,8 @@ ExportStream::ExportStream(const v1::ExportSessionRequest& request, const Servin
 
 void ExportStream::OnSendInitialMetadataDone(bool ok) {
   if (!ok) return End(MakeError({.reason = ErrorReason::kCancelled}, "cancelled by the caller"));
-  bytes_ = format_.Write(copy_);
-  copy_ = SessionCopy();
+  bytes_ = serving_.format.Write(*copy_, label_);
+  copy_ = nullptr;
   WriteNext();
 }
 

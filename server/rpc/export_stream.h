@@ -12,7 +12,8 @@ namespace barista {
 // Deletes itself when gRPC is done with it.
 class ExportStream final : public grpc::ServerWriteReactor<v1::ExportSessionResponse> {
  public:
-  ExportStream(const v1::ExportSessionRequest& request, const Serving& serving, const SessionFormat& format);
+  ExportStream(const grpc::CallbackServerContext& context, const v1::ExportSessionRequest& request,
+               const Serving& serving);
 
  private:
   void OnSendInitialMetadataDone(bool ok) override;
@@ -22,8 +23,8 @@ class ExportStream final : public grpc::ServerWriteReactor<v1::ExportSessionResp
   void End(const absl::Status& status);
 
   const Serving& serving_;
-  const SessionFormat& format_;
-  SessionCopy copy_;
+  SessionLabel label_;
+  std::shared_ptr<const SessionCopy> copy_;
   std::string bytes_;
   size_t written_ = 0;
   v1::ExportSessionResponse message_;

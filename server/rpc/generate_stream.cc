@@ -5,6 +5,8 @@
 #include "server/rpc/call_end.h"
 #include "server/rpc/messages.h"
 #include "server/rpc/request.h"
+#include "server/rpc/sealed_state.h"
+#include "server/rpc/tenant.h"
 
 namespace barista {
 namespace {
@@ -19,6 +21,9 @@ GenerateStream::GenerateStream(grpc::CallbackServerContext* context, const v1::G
     : serving_(serving), message_in_(*message), pump_(serving.engine, GivesUpAt(*context)) {
   absl::StatusOr<Request> request = ParseGenerate(*message, serving, DeadlineOf(*context, serving));
   absl::Status status = request.status();
+  if (status.ok()) status = BindTenant(*context, serving, *request);
+  if (status.ok()) status = OpenSealedState(*message, serving, *request);
+  message_in_.clear_sealed_state();  // megabytes
   if (status.ok()) {
     generated_.resize(request->n);
     status = pump_.Submit(*std::move(request), [this] { Pump(); });
@@ -84,8 +89,12 @@ bool GenerateStream::NextMessage() {
         End(finished->status);
         return false;
       }
-      ending_ = absl::OkStatus();
       WriteSummary(*finished);
+      if (finished->sealed != nullptr) {
+        SealAndWrite(std::move(finished->sealed));
+        return false;
+      }
+      ending_ = absl::OkStatus();
       return true;
     }
     if (broken_) continue;
@@ -153,6 +162,18 @@ void GenerateStream::WriteSummary(const Finished& finished) {
   summary.set_model_fingerprint(serving_.fingerprint);
   summary.set_request_id(message_in_.request_id());
   if (message_in_.has_session()) summary.set_session_position(finished.session_tokens);
+}
+
+// Encryption takes longer than a step may wait: the worker does it, and nothing else is written meanwhile.
+void GenerateStream::SealAndWrite(std::shared_ptr<const SessionCopy> state) {
+  writing_ = true;
+  serving_.background.Run([this, state = std::move(state)] {
+    std::string sealed = SealState(*state, pump_.request().tenant, serving_);
+    absl::MutexLock lock(&mutex_);
+    message_.mutable_summary()->set_sealed_state(std::move(sealed));
+    ending_ = absl::OkStatus();
+    StartWrite(&message_);
+  });
 }
 
 void GenerateStream::End(const absl::Status& status) {

@@ -28,10 +28,11 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateRespons
   void AddToChunk(Token token) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void AddLogprobs(PromptLogprobs logprobs) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WriteSummary(const Finished& finished) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void SealAndWrite(std::shared_ptr<const SessionCopy> state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void End(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Serving& serving_;
-  const v1::GenerateRequest message_in_;
+  v1::GenerateRequest message_in_;
   EventPump pump_;
 
   absl::Mutex mutex_;

@@ -9,12 +9,13 @@
 #include "server/rpc/session_name.h"
 #include "server/rpc/status_map.h"
 #include "server/rpc/strict_methods.h"
+#include "server/rpc/tenant.h"
 
 namespace barista {
 
-ImportStream::ImportStream(grpc::CallbackServerContext* context, const Serving& serving, const SessionFormat& format,
+ImportStream::ImportStream(grpc::CallbackServerContext* context, const Serving& serving,
                            std::function<void(const Session&)> fill)
-    : serving_(serving), context_(*context), format_(format), fill_(std::move(fill)), id_(DrawnSessionId()) {
+    : serving_(serving), context_(*context), fill_(std::move(fill)), id_(DrawnSessionId()) {
   StartRead(&message_);
 }
 
@@ -39,22 +40,30 @@ absl::Status ImportStream::Take(const v1::ImportSessionRequest& message) {
     id_ = message.session_id();
   }
   first_ = false;
-  if (static_cast<int64_t>(bytes_.size() + message.data().size()) > format_.bytes_max()) {
-    return MakeError({.reason = ErrorReason::kSnapshotCorrupt},
-                     absl::StrCat("the session's bytes: more than ", format_.bytes_max(), ", the most of this model"));
+  if (static_cast<int64_t>(bytes_.size() + message.data().size()) > serving_.format.bytes_max()) {
+    return MakeError(
+        {.reason = ErrorReason::kSnapshotCorrupt},
+        absl::StrCat("the session's bytes: more than ", serving_.format.bytes_max(), ", the most of this model"));
   }
   bytes_ += message.data();
   return absl::OkStatus();
 }
 
 absl::Status ImportStream::Make() {
-  absl::StatusOr<SessionCopy> copy = format_.Read(bytes_);
-  if (!copy.ok()) return copy.status();
-  const auto shared = std::make_shared<SessionCopy>(*std::move(copy));
-  return serving_.engine.Post([this, shared](SessionTable& sessions) {
-    const absl::StatusOr<const Session*> session = sessions.Import(id_, *shared);
-    if (session.ok()) fill_(**session);
-    End(session.status());
+  const absl::StatusOr<std::string> tenant = CallerTenant(context_, serving_);
+  if (!tenant.ok()) return tenant.status();
+  absl::StatusOr<LabelledSession> read = serving_.format.Read(bytes_, *tenant);
+  if (!read.ok()) return read.status();
+  const auto copy = std::make_shared<const SessionCopy>(std::move(read->copy));
+  return serving_.engine.PostNew({KeyOf(*tenant, id_)}, [=, this](SessionTable& sessions, const auto& epochs) {
+    absl::Status status = epochs.status();
+    if (epochs.ok()) {
+      const absl::StatusOr<Session*> session = sessions.Import(KeyOf(*tenant, id_), copy, epochs->front());
+      if (session.ok()) fill_(**session);
+      status = session.status();
+    }
+    End(status);
+    return status;
   });
 }
 

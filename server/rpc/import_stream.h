@@ -15,8 +15,7 @@ namespace barista {
 class ImportStream final : public grpc::ServerReadReactor<grpc::ByteBuffer> {
  public:
   // `fill`: what the answer says of the new session, on the engine's thread.
-  ImportStream(grpc::CallbackServerContext* context, const Serving& serving, const SessionFormat& format,
-               std::function<void(const Session&)> fill);
+  ImportStream(grpc::CallbackServerContext* context, const Serving& serving, std::function<void(const Session&)> fill);
 
  private:
   void OnReadDone(bool ok) override;
@@ -27,7 +26,6 @@ class ImportStream final : public grpc::ServerReadReactor<grpc::ByteBuffer> {
 
   const Serving& serving_;
   grpc::CallbackServerContext& context_;
-  const SessionFormat& format_;
   const std::function<void(const Session&)> fill_;
   grpc::ByteBuffer message_;
   std::string id_, bytes_;

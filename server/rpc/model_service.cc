@@ -33,6 +33,8 @@ void FillMemory(const Serving& s, v1::Memory& to) {
   to.set_sessions_max(s.slots);
   to.set_weight_bytes(s.model.weights().bytes);
   to.set_workspace_bytes(s.model.workspace_bytes());
+  to.set_sessions_total_max(s.sessions_total_max);
+  to.set_checkpoint_bytes(s.checkpoint_bytes);
 }
 
 void FillLimits(const Limits& l, v1::Limits& to) {
@@ -52,6 +54,8 @@ void FillLimits(const Limits& l, v1::Limits& to) {
   to.set_positions_max(l.positions_max);
   to.set_message_bytes_max(l.message_bytes_max);
   to.set_classify_tokens_max(l.classify_tokens_max);
+  to.set_rewind_tokens_max(l.rewind_tokens_max);
+  to.set_sealed_state_bytes_max(l.sealed_state_bytes_max);
 }
 
 void FillDefaults(const SamplingParams& p, v1::SamplingParams& to) {

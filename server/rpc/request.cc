@@ -80,15 +80,40 @@ absl::Status CheckPositions(size_t prompt, int64_t more, absl::string_view field
                                 ", the limit of this model's full attention (positions_max)"));
 }
 
+// What goes with a past that the call continues: a session's, or a sealed one.
+absl::Status CheckWithPast(const v1::GenerateRequest& message, absl::string_view past, const Request& request) {
+  if (request.n > 1) return FieldError("n", absl::StrCat(request.n, " with ", past, ", which has one past; fork it"));
+  if (message.echo()) return FieldError("echo", absl::StrCat("not with ", past));
+  if (message.has_prompt_logprobs()) return FieldError("prompt_logprobs", absl::StrCat("not with ", past));
+  return absl::OkStatus();
+}
+
 absl::Status ParseSession(const v1::GenerateRequest& message, Request& request) {
-  if (!message.has_session()) return absl::OkStatus();
+  absl::StatusOr<std::string> mark = ParseMark(message.mark(), "mark");
+  if (!mark.ok()) return mark.status();
+  request.mark = *std::move(mark);
+  if (!message.has_session()) {
+    return request.mark.empty() ? absl::OkStatus() : FieldError("mark", "only with a session");
+  }
   absl::StatusOr<std::string> id = ParseSessionName(message.session(), "session");
   if (!id.ok()) return id.status();
-  if (request.n > 1) return FieldError("n", absl::StrCat(request.n, " with a session, which has one past; fork it"));
-  if (message.echo()) return FieldError("echo", "not with a session");
-  if (message.has_prompt_logprobs()) return FieldError("prompt_logprobs", "not with a session");
+  if (absl::Status s = CheckWithPast(message, "a session", request); !s.ok()) return s;
+  if (message.seal()) return FieldError("seal", "not with a session, which the server keeps");
+  if (message.has_sealed_state()) return FieldError("sealed_state", "not with a session, which has a past");
   request.session = *std::move(id);
   return absl::OkStatus();
+}
+
+absl::Status ParseSealed(const v1::GenerateRequest& message, const Serving& serving, Request& request) {
+  if (!message.seal() && !message.has_sealed_state()) return absl::OkStatus();
+  if (serving.sealer == nullptr) {
+    return MakeError({.reason = ErrorReason::kNoSealKey},
+                     "states can neither be sealed nor opened: the server was started without --seal_key_file");
+  }
+  request.seal = message.seal();
+  if (request.seal && request.n > 1)
+    return FieldError("n", absl::StrCat(request.n, " with seal, which keeps one past"));
+  return message.has_sealed_state() ? CheckWithPast(message, "a sealed state", request) : absl::OkStatus();
 }
 
 absl::StatusOr<int32_t> CheckLogprobs(uint32_t value, absl::string_view field, const Serving& serving) {
@@ -99,6 +124,12 @@ absl::StatusOr<int32_t> CheckLogprobs(uint32_t value, absl::string_view field, c
 }
 
 }  // namespace
+
+absl::StatusOr<std::string> ParseMark(const std::string& mark, absl::string_view field) {
+  if (mark.empty()) return mark;
+  if (absl::Status status = CheckSessionId(mark, field); !status.ok()) return status;
+  return mark;
+}
 
 absl::StatusOr<std::vector<int32_t>> EncodeText(const std::string& text, absl::string_view field, bool add_special,
                                                 const Serving& serving) {
@@ -161,8 +192,10 @@ absl::StatusOr<Request> ParseGenerate(const v1::GenerateRequest& message, const 
       limit_name = "score_tokens_max, with prompt_logprobs";
     }
   }
+  if (message.has_cache() && message.cache() == v1::CACHE_OFF) request.cache = false;
   if (absl::Status s = ParseSession(message, request); !s.ok()) return s;
-  if (!message.has_session()) {
+  if (absl::Status s = ParseSealed(message, serving, request); !s.ok()) return s;
+  if (!message.has_session() && !message.has_sealed_state()) {
     absl::StatusOr<std::vector<int32_t>> prompt = ParsePrompt(message, limit, limit_name, serving);
     if (!prompt.ok()) return prompt.status();
     request.prompt = *std::move(prompt);
@@ -189,6 +222,9 @@ absl::StatusOr<Request> ParseAppend(const v1::AppendRequest& message, const Serv
   absl::StatusOr<std::string> id = ParseSessionName(message.session(), "session");
   if (!id.ok()) return id.status();
   request.session = *std::move(id);
+  absl::StatusOr<std::string> mark = ParseMark(message.mark(), "mark");
+  if (!mark.ok()) return mark.status();
+  request.mark = *std::move(mark);
   absl::Status s = ParseSessionPrompt(message, serving.limits.prompt_tokens_max, "prompt_tokens_max", serving, request);
   if (!s.ok()) return s;
   return request;

@@ -17,6 +17,9 @@ absl::StatusOr<std::vector<int32_t>> ParsePiece(const v1::AppendRequest& message
 absl::StatusOr<Request> ParseScore(const v1::ScoreRequest& message, const Serving& serving, TimePoint deadline);
 absl::StatusOr<Request> ParseClassify(const v1::ClassifyRequest& message, const Serving& serving, TimePoint deadline);
 
+// The name of a position: the characters of a session's id; empty: none.
+absl::StatusOr<std::string> ParseMark(const std::string& mark, absl::string_view field);
+
 // Token ids of `text`, special tokens of tokenizer.json added where asked for. field: the path for messages.
 absl::StatusOr<std::vector<int32_t>> EncodeText(const std::string& text, absl::string_view field, bool add_special,
                                                 const Serving& serving);

@@ -28,11 +28,11 @@ struct Serving {
   std::string backend_device;  // one line for people
   int threads = 0;
   std::string server_version;
-  std::string tenant_header;            // metadata key of the caller's tenant; empty: all callers are one tenant
+  std::string tenant_header;  // metadata key of the caller's tenant; empty: all callers are one tenant
   const SessionFormat& format;
-  StateStore* snapshots = nullptr;      // null: the server keeps none; used by `background` alone
-  const Sealer* sealer = nullptr;       // null: no key
-  Worker& background;                   // for what blocks or takes long, and is no step's business
+  StateStore* snapshots = nullptr;  // null: the server keeps none; used by `background` alone
+  const Sealer* sealer = nullptr;   // null: no key
+  Worker& background;               // for what blocks or takes long, and is no step's business
   int64_t sessions_total_max = 0;
   int64_t checkpoint_bytes = 0;
 };

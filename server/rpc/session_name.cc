@@ -20,8 +20,8 @@ absl::StatusOr<std::string> ParseName(absl::string_view name, absl::string_view 
                                       absl::string_view field) {
   absl::string_view id = name;
   if (!absl::ConsumePrefix(&id, prefix)) {
-    return FieldError(field, absl::StrCat("\"", absl::CHexEscape(name.substr(0, 2 * kIdBytesMax)), "\" is no name of a ",
-                                          what, ": ", prefix, "ID is wanted"));
+    return FieldError(field, absl::StrCat("\"", absl::CHexEscape(name.substr(0, 2 * kIdBytesMax)),
+                                          "\" is no name of a ", what, ": ", prefix, "ID is wanted"));
   }
   if (absl::Status status = CheckSessionId(id, field); !status.ok()) return status;
   return std::string(id);

@@ -85,9 +85,8 @@ SessionService::SessionService(const Serving& serving) : serving_(serving) {
   strict(12, &S::RewindSession, v1::RewindSessionRequest(), v1::RewindSessionResponse());
 }
 
-grpc::ServerUnaryReactor* SessionService::Answer(
-    grpc::CallbackServerContext& context, absl::Status checked,
-    const std::function<absl::Status(const Finish& finish)>& start) const {
+grpc::ServerUnaryReactor* SessionService::Answer(grpc::CallbackServerContext& context, absl::Status checked,
+                                                 const std::function<absl::Status(const Finish& finish)>& start) const {
   grpc::ServerUnaryReactor* reactor = context.DefaultReactor();  // once: each call makes a new one
   const Finish finish = [reactor, this](const absl::Status& status) {
     RecordEnd(status, serving_.metrics);
@@ -143,16 +142,16 @@ grpc::ServerUnaryReactor* SessionService::ListSessions(grpc::CallbackServerConte
   const absl::StatusOr<std::string> tenant = CallerTenant(*context, serving_);
   const absl::Status checked = tenant.ok() ? CheckPage(*request) : tenant.status();
   return Answer(*context, checked, [&](const Finish& finish) {
-    return serving_.engine.Post([=, this, size = PageSize(*request), after = request->page_token(),
-                                 tenant = *tenant](SessionTable& sessions) {
-      std::vector<Session*> page = sessions.List(tenant, after, size + 1);
-      const bool more = static_cast<int64_t>(page.size()) > size;
-      if (more) page.pop_back();
-      for (const Session* session : page) Fill(*session, *response->add_sessions());
-      response->set_next_page_token(more ? SessionIdOf(page.back()->key) : "");
-      response->set_total_size(sessions.Count(tenant));
-      finish(absl::OkStatus());
-    });
+    return serving_.engine.Post(
+        [=, this, size = PageSize(*request), after = request->page_token(), tenant = *tenant](SessionTable& sessions) {
+          std::vector<Session*> page = sessions.List(tenant, after, size + 1);
+          const bool more = static_cast<int64_t>(page.size()) > size;
+          if (more) page.pop_back();
+          for (const Session* session : page) Fill(*session, *response->add_sessions());
+          response->set_next_page_token(more ? SessionIdOf(page.back()->key) : "");
+          response->set_total_size(sessions.Count(tenant));
+          finish(absl::OkStatus());
+        });
   });
 }
 
@@ -200,9 +199,8 @@ grpc::ServerUnaryReactor* SessionService::ForkSession(grpc::CallbackServerContex
 grpc::ServerUnaryReactor* SessionService::RewindSession(grpc::CallbackServerContext* context,
                                                         const v1::RewindSessionRequest* request,
                                                         v1::RewindSessionResponse* response) {
-  return new RewindCall(*context, *request, *response, serving_, [this, response](const Session& session) {
-    Fill(session, *response->mutable_session());
-  });
+  return new RewindCall(*context, *request, *response, serving_,
+                        [this, response](const Session& session) { Fill(session, *response->mutable_session()); });
 }
 
 void SessionService::Fill(const Session& session, v1::Session& to) const {

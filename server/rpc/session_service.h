@@ -1,5 +1,5 @@
-// barista.v1.SessionService. What it does to sessions happens on the engine's thread, between two steps; what it does with
-// snapshots, on a worker of its own. Thread safe; Serving outlives it.
+// barista.v1.SessionService. What it does to sessions happens on the engine's thread, between two steps; what it does
+// with snapshots, on a worker of its own. Thread safe; Serving outlives it.
 #pragma once
 
 #include <functional>
@@ -43,8 +43,8 @@ class SessionService final : public v1::SessionService::CallbackService {
 
  private:
   using Finish = std::function<void(const absl::Status&)>;
-  // Answers with the status that `finish` is called with, once, on any thread; with `checked`, or what `start` returns, at
-  // once where that is an error.
+  // Answers with the status that `finish` is called with, once, on any thread; with `checked`, or what `start` returns,
+  // at once where that is an error.
   grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext& context, absl::Status checked,
                                    const std::function<absl::Status(const Finish& finish)>& start) const;
   // The same with `work` on the background worker, for methods that need the store of snapshots.

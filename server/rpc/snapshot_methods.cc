@@ -1,5 +1,5 @@
-// SessionService's methods for snapshots. The engine copies a session's state between two steps; bytes, encryption and the
-// store are the background worker's.
+// SessionService's methods for snapshots. The engine copies a session's state between two steps; bytes, encryption and
+// the store are the background worker's.
 #include <algorithm>
 #include <utility>
 
@@ -23,7 +23,9 @@ absl::Status CheckTags(const v1::SnapshotSessionRequest& request) {
     return FieldError("tags", absl::StrCat(request.tags_size(), " entries, limit ", kTagsMax));
   }
   for (const auto& [key, value] : request.tags()) {
-    if (!IsUtf8(key) || !IsUtf8(value)) return FieldError("tags", "a key or a value is not UTF-8");
+    if (FirstInvalidUtf8(key) != std::string::npos || FirstInvalidUtf8(value) != std::string::npos) {
+      return FieldError("tags", "a key or a value is not UTF-8");
+    }
     if (key.empty() || key.size() > kTagKeyBytesMax) {
       return FieldError("tags", absl::StrCat("a key of ", key.size(), " bytes, range 1 to ", kTagKeyBytesMax));
     }
@@ -50,23 +52,21 @@ absl::Status FromStore(const std::string& key, const absl::Status& status) {
   return StoreError(NameOf(key), status);
 }
 
-void FillSnapshot(const std::string& key, const LabelledSession& session, int64_t bytes, const Serving& serving,
-                  v1::Snapshot& to) {
+void FillSnapshot(const std::string& key, const LabelledSession& session, const Serving& serving, v1::Snapshot& to) {
   to.set_name(NameOf(key));
   to.set_session(SessionName(session.label.session));
   to.set_position(session.copy.tokens());
-  to.set_bytes(bytes);
+  to.set_bytes(session.bytes);
   to.set_model_fingerprint(serving.fingerprint);
   for (const auto& [tag, value] : session.label.tags) (*to.mutable_tags())[tag] = value;
   FillTime(session.label.taken, *to.mutable_create_time());
 }
 
 // Of the background worker.
-absl::StatusOr<LabelledSession> ReadSnapshot(const std::string& key, const Serving& serving, bool whole,
-                                             int64_t* bytes_read = nullptr) {
-  const absl::StatusOr<std::string> bytes = serving.snapshots->Get(key, serving.format.bytes_max() + 1);
+absl::StatusOr<LabelledSession> ReadSnapshot(const std::string& key, const Serving& serving, bool whole) {
+  const size_t bytes_max = whole ? serving.format.bytes_max() + 1 : SessionFormat::kHeadBytesMax;
+  const absl::StatusOr<std::string> bytes = serving.snapshots->Get(key, bytes_max);
   if (!bytes.ok()) return FromStore(key, bytes.status());
-  if (bytes_read != nullptr) *bytes_read = static_cast<int64_t>(bytes->size());
   absl::StatusOr<LabelledSession> read =
       whole ? serving.format.Read(*bytes, TenantOf(key)) : serving.format.ReadHead(*bytes, TenantOf(key));
   if (!read.ok()) return DamagedError(NameOf(key), read.status());
@@ -96,8 +96,8 @@ grpc::ServerUnaryReactor* SessionService::SnapshotSession(grpc::CallbackServerCo
   if (checked.ok()) checked = CheckSessionId(id, "snapshot_id");
   if (checked.ok()) checked = CheckTags(*request);
   if (!checked.ok()) return AnswerFromStore(*context, checked, {});
-  SessionLabel label = {.tenant = TenantOf(*key), .session = SessionIdOf(*key), .tags = {request->tags().begin(),
-                                                                                       request->tags().end()}};
+  SessionLabel label = {
+      .tenant = TenantOf(*key), .session = SessionIdOf(*key), .tags = {request->tags().begin(), request->tags().end()}};
   const auto keep = [this, response, label, snapshot = KeyOf(label.tenant, id), replace = request->replace()](
                         std::shared_ptr<const SessionCopy> copy, WallTime made, const Finish& finish) mutable {
     label.made = made;
@@ -105,7 +105,7 @@ grpc::ServerUnaryReactor* SessionService::SnapshotSession(grpc::CallbackServerCo
     const std::string bytes = serving_.format.Write(*copy, label);
     const absl::Status status = FromStore(snapshot, serving_.snapshots->Put(snapshot, bytes, replace));
     if (status.ok()) {
-      FillSnapshot(snapshot, {label, *copy}, static_cast<int64_t>(bytes.size()), serving_,
+      FillSnapshot(snapshot, {label, *copy, static_cast<int64_t>(bytes.size())}, serving_,
                    *response->mutable_snapshot());
       serving_.metrics.snapshots_total.Increment();
     }
@@ -129,8 +129,7 @@ grpc::ServerUnaryReactor* SessionService::SnapshotSession(grpc::CallbackServerCo
 grpc::ServerUnaryReactor* SessionService::RestoreSession(grpc::CallbackServerContext* context,
                                                          const v1::RestoreSessionRequest* request,
                                                          v1::RestoreSessionResponse* response) {
-  const absl::StatusOr<std::string> snapshot =
-      CheckedSnapshotKey(*context, serving_, request->snapshot(), "snapshot");
+  const absl::StatusOr<std::string> snapshot = CheckedSnapshotKey(*context, serving_, request->snapshot(), "snapshot");
   const std::string id = request->has_session_id() ? request->session_id() : DrawnSessionId();
   absl::Status checked = snapshot.status();
   if (checked.ok()) checked = CheckSessionId(id, "session_id");
@@ -168,9 +167,8 @@ grpc::ServerUnaryReactor* SessionService::GetSnapshot(grpc::CallbackServerContex
                                                       v1::GetSnapshotResponse* response) {
   const absl::StatusOr<std::string> key = CheckedSnapshotKey(*context, serving_, request->name(), "name");
   return AnswerFromStore(*context, key.status(), [this, key, response](const Finish& finish) {
-    int64_t bytes = 0;
-    const absl::StatusOr<LabelledSession> read = ReadSnapshot(*key, serving_, false, &bytes);
-    if (read.ok()) FillSnapshot(*key, *read, bytes, serving_, *response->mutable_snapshot());
+    const absl::StatusOr<LabelledSession> read = ReadSnapshot(*key, serving_, false);
+    if (read.ok()) FillSnapshot(*key, *read, serving_, *response->mutable_snapshot());
     finish(read.status());
   });
 }
@@ -189,12 +187,11 @@ grpc::ServerUnaryReactor* SessionService::ListSnapshots(grpc::CallbackServerCont
     response->set_total_size(keys->size());
     auto key = std::upper_bound(keys->begin(), keys->end(), KeyOf(*tenant, after));
     for (; key != keys->end() && response->snapshots_size() < size; ++key) {
-      int64_t bytes = 0;
-      const absl::StatusOr<LabelledSession> read = ReadSnapshot(*key, serving_, false, &bytes);
+      const absl::StatusOr<LabelledSession> read = ReadSnapshot(*key, serving_, false);
       if (DetailOf(read.status()).reason == ErrorReason::kSnapshotNotFound) continue;  // deleted meanwhile
       v1::Snapshot& listed = *response->add_snapshots();
       listed.set_name(NameOf(*key));  // all there is to say of one that is damaged or another model's
-      if (read.ok()) FillSnapshot(*key, *read, bytes, serving_, listed);
+      if (read.ok()) FillSnapshot(*key, *read, serving_, listed);
     }
     if (key != keys->end()) response->set_next_page_token(SessionIdOf(*(key - 1)));
     finish(absl::OkStatus());

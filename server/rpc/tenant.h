@@ -11,8 +11,8 @@
 
 namespace barista {
 
-// The value of the metadata key `tenant_header`, which whoever authenticates the caller sets (and strips from the outside);
-// empty where the server has none or the call brings none. Errors: kInvalidField naming the key.
+// The value of the metadata key `tenant_header`, which whoever authenticates the caller sets (and strips from the
+// outside); empty where the server has none or the call brings none. Errors: kInvalidField naming the key.
 absl::StatusOr<std::string> CallerTenant(const grpc::CallbackServerContext& context, const Serving& serving);
 
 // Makes a parsed request its caller's: the tenant, and the session's id as its key.

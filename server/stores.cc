@@ -1,0 +1,80 @@
+#include "server/stores.h"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/engine/session.h"
+#include "server/observe/log.h"
+#include "server/store/directory_store.h"
+#include "server/store/sealed_store.h"
+
+namespace barista {
+namespace {
+
+absl::StatusOr<std::unique_ptr<StateStore>> OpenDirectory(const std::string& path, const std::string& what,
+                                                          const std::optional<Sealer>& sealer) {
+  absl::StatusOr<std::unique_ptr<DirectoryStore>> store = DirectoryStore::Open(absl::StrCat(path, "/", what));
+  if (!store.ok()) return absl::Status(store.status().code(), absl::StrCat("state_dir: ", store.status().message()));
+  std::unique_ptr<StateStore> opened = *std::move(store);
+  if (sealer) opened = std::make_unique<SealedStore>(std::move(opened), *sealer, what);
+  return opened;
+}
+
+}  // namespace
+
+absl::StatusOr<Stores> OpenStores(const ServerConfig& config) {
+  Stores stores;
+  if (!config.seal_key_file.empty()) {
+    absl::StatusOr<Sealer> sealer = Sealer::FromFile(config.seal_key_file);
+    if (!sealer.ok()) {
+      return absl::Status(sealer.status().code(), absl::StrCat("seal_key_file: ", sealer.status().message()));
+    }
+    stores.sealer = *std::move(sealer);
+  }
+  if (!config.state_dir.empty()) {
+    if (mkdir(config.state_dir.c_str(), 0700) != 0 && errno != EEXIST) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("state_dir: cannot make ", config.state_dir, ": ", std::strerror(errno)));
+    }
+    absl::StatusOr<std::unique_ptr<StateStore>> sessions = OpenDirectory(config.state_dir, "sessions", stores.sealer);
+    if (!sessions.ok()) return sessions.status();
+    stores.sessions = *std::move(sessions);
+    absl::StatusOr<std::unique_ptr<StateStore>> snapshots = OpenDirectory(config.state_dir, "snapshots", stores.sealer);
+    if (!snapshots.ok()) return snapshots.status();
+    stores.snapshots = *std::move(snapshots);
+  }
+  return stores;
+}
+
+std::vector<Engine::StoredSession> FindStoredSessions(Stores& stores, const SessionFormat& format) {
+  std::vector<Engine::StoredSession> found;
+  if (stores.sessions == nullptr) return found;
+  const absl::StatusOr<std::vector<std::string>> keys = stores.sessions->List();
+  if (!keys.ok()) {
+    LogError("stored sessions", {{"message", std::string(keys.status().message())}});
+    return found;
+  }
+  for (const std::string& key : *keys) {
+    const absl::StatusOr<std::string> head = stores.sessions->Get(key, SessionFormat::kHeadBytesMax);
+    absl::StatusOr<LabelledSession> read = head.status();
+    if (head.ok()) read = format.ReadHead(*head, TenantOf(key));
+    uint64_t epoch = 0;
+    if (read.ok() && stores.registry != nullptr) {
+      const absl::StatusOr<uint64_t> created = stores.registry->Create(key);
+      if (created.ok()) epoch = *created;
+      if (!created.ok()) read = created.status();  // another server has one of that name by now
+    }
+    if (!read.ok()) {
+      LogError("stored session not served", {{"message", std::string(read.status().message())}});
+      continue;
+    }
+    found.push_back({key, read->copy.tokens(), read->label.made, read->label.taken, epoch});
+  }
+  return found;
+}
+
+}  // namespace barista
