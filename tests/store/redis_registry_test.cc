@@ -214,7 +214,11 @@ TEST_F(RedisRegistryTest, CallsWhoseReplyWasLostMayBeRepeated) {
 // What Redis sees long after its sender gave up: the worst are those that would undo an acknowledged Park.
 TEST_F(RedisRegistryTest, LateCallsDoNothing) {
   const Server a = Alive(), b = Alive();
-  const uint64_t epoch = *a->Create("x");
+  uint64_t epoch = *a->Create("x");
+  ASSERT_TRUE(a->Park("x", epoch, "state 0").ok());
+  ASSERT_TRUE(a->Confirm("x", epoch).ok());
+  ASSERT_TRUE(a->Forget("x", epoch).ok());  // Redis has all scripts now, so that it is they that come late
+  epoch = *a->Create("x");
   a.channel->DelayNextCall();
   EXPECT_TRUE(absl::IsUnavailable(a->Forget("x", epoch)));
   a.channel->DelayNextCall();
@@ -283,6 +287,20 @@ TEST_F(RedisRegistryTest, WhatParkAcknowledgedSurvivesTheDeathOfRedis) {
   const Server b(durable, hours(1));
   EXPECT_EQ(b->Claim("x")->bytes, "state");
   EXPECT_TRUE(absl::IsAborted(b->Claim("y").status()));
+}
+
+TEST_F(RedisRegistryTest, OnlyWhatIsHeldIsForgottenByItself) {
+  const Server a = Alive();
+  const auto ttl_ms = [](const char* key) { return redis_->Command({"PTTL", key}).integer; };
+  const uint64_t epoch = *a->Create("x");
+  EXPECT_GT(ttl_ms("barista:test:session:x"), milliseconds(hours(1)).count());
+  ASSERT_TRUE(a->Park("x", epoch, "state").ok());
+  EXPECT_EQ(ttl_ms("barista:test:session:x"), -1);
+  EXPECT_EQ(ttl_ms("barista:test:bytes:x"), -1);
+  const uint64_t claimed = a->Claim("x")->epoch;
+  EXPECT_EQ(ttl_ms("barista:test:session:x"), -1);
+  ASSERT_TRUE(a->Confirm("x", claimed).ok());
+  EXPECT_GT(ttl_ms("barista:test:session:x"), milliseconds(hours(1)).count());
 }
 
 TEST_F(RedisRegistryTest, NothingIsLeftOfSessionsThatEnded) {

@@ -81,6 +81,7 @@ bool RedisServer::Start() {
   const std::string printed = AwaitReady(output[0]);
   close(output[0]);
   if (printed.empty()) return true;
+  Kill();
   ADD_FAILURE() << program << " did not start: " << printed;
   return false;
 }
@@ -121,18 +122,14 @@ std::vector<std::string> RedisServer::Keys() const {
 
 RedisServer* RedisTest::redis_ = nullptr;
 
-void RedisTest::SetUpTestSuite() {
-  redis_ = new RedisServer();
-  if (!redis_->Start()) TearDownTestSuite();
-}
-
 void RedisTest::TearDownTestSuite() {
   delete redis_;
   redis_ = nullptr;
 }
 
 void RedisTest::SetUp() {
-  ASSERT_NE(redis_, nullptr) << "no redis-server; the first failure says why";
+  if (redis_ == nullptr) redis_ = new RedisServer();
+  ASSERT_TRUE(redis_->running() || redis_->Start());
   redis_->Command({"FLUSHALL"});
   redis_->Command({"CONFIG", "SET", "maxmemory", "0"});
 }

@@ -27,6 +27,7 @@ class RedisServer {
   void Freeze();    // SIGSTOP, and waits for it
   void Unfreeze();  // SIGCONT
 
+  bool running() const { return pid_ > 0; }
   RedisAddress address() const { return {.host = "127.0.0.1", .port = port_}; }
   std::unique_ptr<RedisConnection> Connect() const;
 
@@ -44,7 +45,6 @@ class RedisServer {
 // One server for all tests of a suite, empty at the start of each.
 class RedisTest : public testing::Test {
  protected:
-  static void SetUpTestSuite();
   static void TearDownTestSuite();
   void SetUp() override;
 

@@ -18,8 +18,7 @@ constexpr size_t kAll = std::string::npos;
 class RedisStoreTest : public RedisTest {
  protected:
   void SetUp() override {
-    RedisTest::SetUp();
-    if (redis_ == nullptr) return;
+    ASSERT_NO_FATAL_FAILURE(RedisTest::SetUp());
     auto channel = std::make_unique<FaultyChannel>(redis_->Connect(), 1);
     channel_ = channel.get();
     store_ = std::make_unique<RedisStore>(std::move(channel), "test");
