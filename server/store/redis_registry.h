@@ -1,5 +1,5 @@
 // The SessionRegistry in Redis: each call is one script, hence one atomic step. A call takes as long as the channel's
-// calls may (RedisConnection: 500 ms), three times that after Redis was restarted.
+// calls may (RedisConnection: 500 ms), three times that after Redis was restarted; Renew that for each 1000 sessions.
 //
 //   barista:NAMESPACE:session:KEY     hash: epoch, the newest; owner, id of the server that holds it or reserved it,
 //                                     empty when parked; lease_ms, when that ends, in ms by Redis's clock. A held
@@ -21,9 +21,8 @@
 // - A server dies, or is cut off. What it reserved can be claimed by others when its lease has ended: the bytes are
 //   there. What it held is NotFound for Claim, and its name is free for Create when the lease has ended. Until somebody
 //   takes it, the server itself may go on as if nothing had been, whether its lease lives or not.
-// - Redis goes back to an older state (a crash, with appendfsync other than always): a session that was claimed since
-// is
-//   parked there again, with the older bytes. The server that holds it wins if it renews before another claims it.
+// - Redis goes back to an older state (a crash, with appendfsync other than always). A session that was claimed since
+//   is parked there again, with the older bytes; the server that holds it wins if it renews before another claims it.
 #pragma once
 
 #include <chrono>
