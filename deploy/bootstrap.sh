@@ -112,11 +112,22 @@ install_promtool() {
   rm -r "$scratch"
 }
 
+# Sessions and snapshots in Redis are tested against a real one. Package redis-server would start a daemon; but all that it
+# adds to redis-tools is the name: the program is the one that checks dumps, and looks how it was called.
+link_redis_server() {
+  local program
+  program=$(command -v redis-check-rdb) || die "package redis-tools has no redis-check-rdb here"
+  mkdir -p "$TOOLS/bin"
+  ln -sf "$program" "$TOOLS/bin/redis-server"
+  "$TOOLS/bin/redis-server" --version | grep -q '^Redis server' || die "$program is no redis-server here"
+}
+
 install_test_tools() {
   local -a packages STAMP_OF=("$ROOT"/tests/requirements.txt "$ROOT"/tests/*/requirements.txt)
   read -r -a packages <<<"${TEST_PACKAGES//$'\n'/ }"
   install_packages "${packages[@]}"
   install_promtool
+  link_redis_server
   pip_into "$ROOT/build/venv" requirements "Python packages of the tests" -r "$ROOT/tests/requirements.txt"
 }
 

@@ -27,6 +27,7 @@ RULES = [
 LAYERS = {  # a folder may not include these: dependencies point one way, rpc -> engine -> model -> kernels
     "kernels": ["server/", "clients/", "barista/v1/"],
     "server/model": ["server/engine/", "server/rpc/", "barista/v1/"],
+    "server/store": ["server/engine/", "server/rpc/", "server/model/", "barista/v1/"],
     "server/text": ["server/engine/", "server/rpc/", "server/model/", "barista/v1/"],
     "server/store": ["server/engine/", "server/model/", "server/rpc/", "barista/v1/"],
     "server/engine": ["server/rpc/", "barista/v1/", "grpcpp/"],
