@@ -33,6 +33,10 @@ struct ServerConfig {
   int64_t host_state_bytes = 0;                       // of idle sessions in the host's memory
   int64_t checkpoint_bytes = -1;                      // of kept states; -1: a sixteenth of the memory, at most 256 MiB
   int64_t prefix_tokens_min = 256;                    // of a prompt whose state is kept for later ones
+  std::string redis;                                  // HOST:PORT; empty: none
+  std::string redis_namespace = "barista";            // servers with the same one share sessions and snapshots
+  int64_t redis_state_bytes = int64_t{4} << 30;       // of idle sessions that this server puts there
+  int64_t redis_timeout_ms = 500;                     // of one command
   std::string seal_key_file;                          // 64 hexadecimal digits; empty: nothing is encrypted
   std::string tenant_header;                          // metadata key of the caller's tenant; empty: one tenant
   bool poison_freed_slots = false;                    // NaN in freed slots

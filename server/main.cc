@@ -138,6 +138,7 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
   const TierOptions tiers = {
       .host_sessions = config.host_state_bytes / format.bytes_max(),
       .directory_sessions = stores->sessions != nullptr ? config.directory_state_bytes / format.bytes_max() : 0,
+      .registry_sessions = stores->registry != nullptr ? config.redis_state_bytes / format.bytes_max() : 0,
       .directory = stores->sessions.get(),
       .registry = stores->registry.get(),
       .format = &format,

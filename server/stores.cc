@@ -10,6 +10,9 @@
 #include "server/engine/session.h"
 #include "server/observe/log.h"
 #include "server/store/directory_store.h"
+#include "server/store/redis_connection.h"
+#include "server/store/redis_registry.h"
+#include "server/store/redis_store.h"
 #include "server/store/sealed_store.h"
 
 namespace barista {
@@ -24,6 +27,24 @@ absl::StatusOr<std::unique_ptr<StateStore>> OpenDirectory(const std::string& pat
   return opened;
 }
 
+// Redis need not be there yet: it is asked when it is needed.
+absl::Status ConnectRedis(const ServerConfig& config, Stores& stores) {
+  const absl::StatusOr<RedisAddress> address = ParseRedisAddress(config.redis);
+  if (!address.ok()) return address.status();
+  if (absl::Status status = CheckRedisNamespace(config.redis_namespace); !status.ok()) return status;
+  const auto connection = [&] {
+    return std::make_unique<RedisConnection>(
+        RedisConnectionOptions{.address = *address, .timeout = std::chrono::milliseconds(config.redis_timeout_ms)});
+  };
+  stores.registry = std::make_unique<RedisRegistry>(connection(), config.redis_namespace);
+  stores.snapshots = std::make_unique<RedisStore>(connection(), config.redis_namespace);
+  if (stores.sealer) {
+    stores.registry = std::make_unique<SealedRegistry>(std::move(stores.registry), *stores.sealer);
+    stores.snapshots = std::make_unique<SealedStore>(std::move(stores.snapshots), *stores.sealer, "snapshots");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<Stores> OpenStores(const ServerConfig& config) {
@@ -35,6 +56,9 @@ absl::StatusOr<Stores> OpenStores(const ServerConfig& config) {
     }
     stores.sealer = *std::move(sealer);
   }
+  if (!config.redis.empty()) {
+    if (absl::Status status = ConnectRedis(config, stores); !status.ok()) return status;
+  }
   if (!config.state_dir.empty()) {
     if (mkdir(config.state_dir.c_str(), 0700) != 0 && errno != EEXIST) {
       return absl::FailedPreconditionError(
@@ -45,7 +69,7 @@ absl::StatusOr<Stores> OpenStores(const ServerConfig& config) {
     stores.sessions = *std::move(sessions);
     absl::StatusOr<std::unique_ptr<StateStore>> snapshots = OpenDirectory(config.state_dir, "snapshots", stores.sealer);
     if (!snapshots.ok()) return snapshots.status();
-    stores.snapshots = *std::move(snapshots);
+    if (stores.snapshots == nullptr) stores.snapshots = *std::move(snapshots);
   }
   return stores;
 }

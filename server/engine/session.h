@@ -41,6 +41,7 @@ struct Session {
   bool wanted = false;   // a call waits until it is in a slot: no other call may have it
   bool deleted = false;  // while moving: it ends when the move does
   bool unknown = false;  // the registry has not said yet whether there is such a session
+  bool unsure = false;   // the registry did not answer: it may have the session's state; nobody advances it
   int tries = 0;         // of the registry, for a session that another server holds
   std::vector<std::function<void(const absl::Status&)>> waiting;  // for its state to be in memory
   std::list<Session*>::iterator order;

@@ -75,7 +75,9 @@ void Tiers::Written(Session& session, Tier to, const absl::Status& status) {
     LogError("state not kept",
              {{"tier", to == Tier::kDirectory ? "directory" : "redis"}, {"message", std::string(status.message())}});
     Pause(to);
-    return Finish(session, absl::OkStatus());  // it stays where it was
+    // It stays where it was; the registry may have it all the same.
+    if (to == Tier::kRegistry && absl::IsUnavailable(status)) return Unsure(session);
+    return Finish(session, absl::OkStatus());
   }
   session.stored_tokens = session.copy->tokens();
   session.copy = nullptr;
@@ -101,6 +103,7 @@ void Tiers::StartRegister(Session& session) {
         if (absl::IsAborted(status)) return Lost(session);
         if (!status.ok()) {
           Pause(Tier::kRegistry);
+          if (absl::IsUnavailable(status)) return Unsure(session);
           return Finish(session, absl::OkStatus());
         }
         EndStored(key, Tier::kDirectory, 0);
@@ -140,7 +143,7 @@ void Tiers::StartRead(Session& session) {
                                                 : StoreError(NameOf(key), bytes.status());
       }
       const auto shared = std::make_shared<absl::StatusOr<LabelledSession>>(std::move(read));
-      post_([this, &session, shared] { Arrived(session, std::move(*shared), session.epoch); });
+      post_([this, &session, shared] { Arrived(session, std::move(*shared), session.epoch, false); });
     });
     return;
   }
@@ -148,13 +151,15 @@ void Tiers::StartRead(Session& session) {
     absl::StatusOr<SessionRegistry::Claimed> claimed = options_.registry->Claim(key);
     absl::StatusOr<LabelledSession> read = claimed.status();
     uint64_t epoch = 0;
+    bool unsure = false;
     if (claimed.ok()) {
       epoch = claimed->epoch;
       read = options_.format->Read(claimed->bytes, TenantOf(key));
       const absl::Status confirmed = read.ok() ? options_.registry->Confirm(key, epoch) : absl::OkStatus();
+      unsure = absl::IsUnavailable(confirmed);  // the state may be here alone by now
       if (!read.ok()) {
         read = DamagedError(NameOf(key), read.status());
-      } else if (!confirmed.ok()) {
+      } else if (!confirmed.ok() && !unsure) {
         read = StoreError(NameOf(key), confirmed);
       }
     } else if (absl::IsNotFound(read.status())) {
@@ -166,11 +171,11 @@ void Tiers::StartRead(Session& session) {
       read = StoreError(NameOf(key), read.status());
     }
     const auto shared = std::make_shared<absl::StatusOr<LabelledSession>>(std::move(read));
-    post_([this, &session, epoch, shared] { Arrived(session, std::move(*shared), epoch); });
+    post_([this, &session, epoch, unsure, shared] { Arrived(session, std::move(*shared), epoch, unsure); });
   });
 }
 
-void Tiers::Arrived(Session& session, absl::StatusOr<LabelledSession> read, uint64_t epoch) {
+void Tiers::Arrived(Session& session, absl::StatusOr<LabelledSession> read, uint64_t epoch, bool unsure) {
   if (read.ok()) {
     session.epoch = epoch;
     session.unknown = false;
@@ -183,7 +188,7 @@ void Tiers::Arrived(Session& session, absl::StatusOr<LabelledSession> read, uint
     } else {
       SetTier(session, Tier::kHost);
     }
-    return Finish(session, absl::OkStatus());
+    return unsure ? Unsure(session) : Finish(session, absl::OkStatus());
   }
   const ErrorReason reason = DetailOf(read.status()).reason;
   if (reason == ErrorReason::kSessionElsewhere && !session.deleted && ++session.tries < kTriesMax) {

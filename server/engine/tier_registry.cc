@@ -65,6 +65,36 @@ void Tiers::Unreserve(const std::vector<std::string>& keys, const std::vector<ui
   });
 }
 
+absl::Status Tiers::UnsureError(const Session& session) const {
+  return MakeError({.reason = ErrorReason::kStoreFailed, .retry_after_seconds = 1},
+                   absl::StrCat("sessions/", SessionIdOf(session.key),
+                                " waits for Redis to say whether this server still holds it"));
+}
+
+void Tiers::Unsure(Session& session) {
+  if (!session.deleted) {
+    session.unsure = true;
+    unsure_.push_back(session.key);
+  }
+  const auto waiting = std::exchange(session.waiting, {});
+  const absl::Status status = UnsureError(session);
+  Finish(session, absl::OkStatus());
+  for (const auto& work : waiting) work(status);
+}
+
+void Tiers::Ask(Session& session) {
+  session.moving = true;
+  ++moves_;
+  options_.registry_worker->Run([this, &session, key = session.key, epoch = session.epoch] {
+    absl::Status status = options_.registry->Confirm(key, epoch);
+    post_([this, &session, status = std::move(status)] {
+      if (absl::IsUnavailable(status)) return Unsure(session);
+      session.unsure = false;
+      absl::IsAborted(status) ? Lost(session) : Finish(session, absl::OkStatus());
+    });
+  });
+}
+
 void Tiers::Tick() {
   if (options_.registry == nullptr) return;
   const TimePoint now = clock_.Now();
@@ -74,11 +104,17 @@ void Tiers::Tick() {
     const auto it = table_->sessions_.find(key);
     if (it != table_->sessions_.end() && !it->second->moving) StartRead(*it->second);
   }
+  for (const std::string& key : std::exchange(unsure_, {})) {
+    const auto it = table_->sessions_.find(key);
+    if (it == table_->sessions_.end() || !it->second->unsure) continue;
+    it->second->moving ? unsure_.push_back(key) : Ask(*it->second);
+  }
   std::vector<SessionRegistry::Held> held;
   const bool renews = now >= next_renewal_;
   if (renews) {
     table_->ForEach([&](const Session& session) {
-      if (session.epoch > 0) held.push_back({session.key, session.epoch});
+      if (session.epoch > 0 && !session.unsure && session.tier != Tier::kRegistry)
+        held.push_back({session.key, session.epoch});
     });
     next_renewal_ = now + std::chrono::duration_cast<TimePoint::duration>(Seconds(options_.lease_seconds / 4));
   }
@@ -108,7 +144,7 @@ void Tiers::HandOver(const std::string& key) {
   const absl::StatusOr<Session*> found = table_->Find(key);
   if (!found.ok() || (*found)->busy() || paused(Tier::kRegistry)) return;
   Session& session = **found;
-  if (session.tier == Tier::kRegistry) return;
+  if (session.tier == Tier::kRegistry || session.unsure) return;
   handing_over_.push_back(key);
   if (session.moving) return;
   if (session.tier == Tier::kDevice) return StartDown(session);

@@ -49,7 +49,7 @@ void Tiers::EndStored(const std::string& key, Tier tier, uint64_t epoch) {
 
 Session* Tiers::LongestUnused(Tier tier) {
   for (Session* session : order(tier)) {
-    if (!session->moving && !session->busy() && session->waiting.empty()) return session;
+    if (!session->moving && !session->busy() && !session->unsure && session->waiting.empty()) return session;
   }
   return nullptr;
 }
@@ -121,6 +121,7 @@ bool Tiers::CanMakeRoom(int64_t coming_up) const {
 }
 
 void Tiers::BringToMemory(Session& session, std::function<void(const absl::Status&)> work) {
+  if (session.unsure) return work(UnsureError(session));
   if (session.in_memory() && !session.unknown) return work(absl::OkStatus());
   session.waiting.push_back(std::move(work));
   if (!session.moving) StartRead(session);

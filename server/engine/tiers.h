@@ -99,7 +99,10 @@ class Tiers {
   void StartRegister(Session& session);                // directory -> registry
   void Finish(Session& session, absl::Status status);  // of any move: whoever waited is told
   void Written(Session& session, Tier to, const absl::Status& status);
-  void Arrived(Session& session, absl::StatusOr<LabelledSession> read, uint64_t epoch);
+  void Arrived(Session& session, absl::StatusOr<LabelledSession> read, uint64_t epoch, bool unsure);
+  void Unsure(Session& session);  // the registry is asked again whether the session is held
+  void Ask(Session& session);
+  absl::Status UnsureError(const Session& session) const;
   void Lost(Session& session);                          // its epoch is not the newest: another server has the name
   void End(Session& session, const absl::Status& why);  // of a move that found that there is no such session
   void HandOver(const std::string& key);
@@ -124,6 +127,7 @@ class Tiers {
   int64_t moves_ = 0;
   std::vector<std::string> retries_;  // sessions that another server holds and was asked for
   std::vector<std::string> handing_over_;
+  std::vector<std::string> unsure_;
   TimePoint next_renewal_{}, next_look_{};
   bool pulse_running_ = false;
 };

@@ -96,12 +96,11 @@ grpc::ServerUnaryReactor* SessionService::SnapshotSession(grpc::CallbackServerCo
   if (checked.ok()) checked = CheckSessionId(id, "snapshot_id");
   if (checked.ok()) checked = CheckTags(*request);
   if (!checked.ok()) return AnswerFromStore(*context, checked, {});
-  SessionLabel label = {
-      .tenant = TenantOf(*key), .session = SessionIdOf(*key), .tags = {request->tags().begin(), request->tags().end()}};
-  const auto keep = [this, response, label, snapshot = KeyOf(label.tenant, id), replace = request->replace()](
-                        std::shared_ptr<const SessionCopy> copy, WallTime made, const Finish& finish) mutable {
-    label.made = made;
-    label.taken = std::chrono::system_clock::now();
+  const std::map<std::string, std::string> tags(request->tags().begin(), request->tags().end());
+  const auto keep = [this, response, tags, key = *key, snapshot = KeyOf(TenantOf(*key), id),
+                     replace = request->replace()](std::shared_ptr<const SessionCopy> copy, WallTime made,
+                                                   const Finish& finish) {
+    const SessionLabel label = {TenantOf(key), SessionIdOf(key), made, std::chrono::system_clock::now(), tags};
     const std::string bytes = serving_.format.Write(*copy, label);
     const absl::Status status = FromStore(snapshot, serving_.snapshots->Put(snapshot, bytes, replace));
     if (status.ok()) {
@@ -119,9 +118,8 @@ grpc::ServerUnaryReactor* SessionService::SnapshotSession(grpc::CallbackServerCo
           if (!brought.ok()) return finish(brought);
           const absl::StatusOr<Session*> session = sessions.Find(key);
           if (!session.ok()) return finish(session.status());
-          serving_.background.Run([keep, finish, copy = *sessions.Export(key), made = (*session)->made]() mutable {
-            keep(copy, made, finish);
-          });
+          serving_.background.Run(
+              [keep, finish, copy = *sessions.Export(key), made = (*session)->made] { keep(copy, made, finish); });
         });
   });
 }
