@@ -6,7 +6,7 @@
 
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
-#include "tests/cli/fake_server.h"
+#include "tests/cli/run_barista.h"
 
 namespace barista::cli {
 namespace {

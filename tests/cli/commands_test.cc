@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "tests/cli/fake_server.h"
+#include "tests/cli/run_barista.h"
 
 namespace barista::cli {
 namespace {
