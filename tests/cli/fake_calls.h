@@ -9,6 +9,10 @@
 namespace barista::cli {
 
 struct FakeCalls {
+  FakeCalls() = default;
+  FakeCalls(const FakeCalls&) = delete;
+  FakeCalls& operator=(const FakeCalls&) = delete;
+
   grpc::Status status;                                                     // how every call ends
   std::function<void(grpc::ServerContext&)> after_stream = [](auto&) {};   // before Generate or ExportSession ends
   std::function<void(grpc::ServerContext&)> after_message = [](auto&) {};  // after each one of Append or ImportSession

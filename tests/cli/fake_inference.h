@@ -55,12 +55,12 @@ class FakeInference : public virtual FakeCalls, public v1::InferenceService::Ser
     *response = append_response;
     return ReadAll(*context, *reader, append_requests);
   }
-  grpc::Status Converse(grpc::ServerContext*, ConverseStream* stream) override {
+  grpc::Status Converse(grpc::ServerContext*, ConverseStream* conversation) override {
     converse_requests.clear();
     v1::ConverseRequest request;
-    while (stream->Read(&request)) {
+    while (conversation->Read(&request)) {
       converse_requests.push_back(request);
-      if (!converse(request, *stream)) break;
+      if (!converse(request, *conversation)) break;
     }
     return status;
   }
