@@ -49,6 +49,11 @@ class Append final : public Command {
                   if (ids.ok()) tokens_ = *std::move(ids);
                   return ids.status();
                 });
+    flags.Value("mark", "NAME", "Name the position after the call: barista session rewind --mark=NAME goes back there.",
+                [this](absl::string_view mark) {
+                  message_.set_mark(std::string(mark));
+                  return absl::OkStatus();
+                });
   }
 
   int Run(const std::vector<std::string>& arguments, const Options& options, Io& io) override {
@@ -121,6 +126,7 @@ class Append final : public Command {
       }
       if (piece->empty()) break;
       message_.clear_session();
+      message_.clear_mark();
       message_.set_text(*std::move(piece));
     }
     writer->WritesDone();

@@ -22,13 +22,16 @@ std::shared_ptr<grpc::Channel> Connect(const Options& options) {
   return grpc::CreateCustomChannel(options.server, grpc::InsecureChannelCredentials(), arguments);
 }
 
+void SetDeadline(grpc::ClientContext& context, const Options& options) {
+  if (!options.deadline.has_value()) return;
+  context.set_deadline(std::chrono::system_clock::now() +
+                       std::chrono::microseconds(static_cast<int64_t>(*options.deadline * 1e6)));
+}
+
 int RunCall(const Options& options, Io& io, const std::function<grpc::Status(grpc::ClientContext&)>& call,
             const std::function<Json()>& before_report) {
   grpc::ClientContext context;
-  if (options.deadline.has_value()) {
-    context.set_deadline(std::chrono::system_clock::now() +
-                         std::chrono::microseconds(static_cast<int64_t>(*options.deadline * 1e6)));
-  }
+  SetDeadline(context, options);
   std::atomic<bool> interrupted = false;
   grpc::Status status;
   {

@@ -17,6 +17,9 @@ namespace barista::cli {
 // A channel to options.server, without TLS and straight (http_proxy does not apply). Connects at the first call.
 std::shared_ptr<grpc::Channel> Connect(const Options& options);
 
+// Gives the context the deadline of --deadline_s, where it is set.
+void SetDeadline(grpc::ClientContext& context, const Options& options);
+
 // Runs `call` with a context that carries the deadline and that Ctrl-C cancels (a second one ends the process).
 // Returns kOk, or the ExitCode of the failure, which has been reported on io.err; `before_report` runs first then, and
 // with --json its fields join the error object.

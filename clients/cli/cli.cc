@@ -25,7 +25,8 @@ const std::vector<Entry>& Commands() {
   static const auto* const commands = new std::vector<Entry>{
       {"generate", MakeGenerate}, {"score", MakeScore},           {"classify", MakeClassify},
       {"tokenize", MakeTokenize}, {"detokenize", MakeDetokenize}, {"describe", MakeDescribe},
-      {"session", MakeSession},   {"append", MakeAppend},         {"repl", MakeRepl},
+      {"session", MakeSession},   {"append", MakeAppend},         {"chat", MakeChat},
+      {"repl", MakeRepl},
   };
   return *commands;
 }
@@ -39,14 +40,15 @@ const Entry* FindCommand(absl::string_view name) {
 constexpr absl::string_view kExitCodes =
     "Exit codes:\n"
     "  0    done\n"
-    "  1    failed, for a reason not below (a fault of the server, a file that cannot be read or written)\n"
+    "  1    failed, for a reason not below (a fault of the server, a snapshot that was damaged in its store:\n"
+    "       DATA_LOSS; a file that cannot be read or written)\n"
     "  2    wrong command line; nothing was sent\n"
     "  3    the server refused the request (INVALID_ARGUMENT, FAILED_PRECONDITION, OUT_OF_RANGE,\n"
-    "       NOT_FOUND, ALREADY_EXISTS; too long)\n"
+    "       NOT_FOUND, ALREADY_EXISTS, PERMISSION_DENIED; too long)\n"
     "  4    no server there, or it is shutting down (UNAVAILABLE)\n"
     "  5    the server is full (RESOURCE_EXHAUSTED)\n"
     "  6    the deadline passed (DEADLINE_EXCEEDED)\n"
-    "  7    another call runs on the session: try again (ABORTED)\n"
+    "  7    another call runs on the session, or with the same request_id: try again (ABORTED)\n"
     "  130  interrupted by Ctrl-C\n";
 
 void AddOptions(FlagSet& flags, Options& options, bool& help) {

@@ -43,6 +43,11 @@ std::unique_ptr<Command> MakeDetokenize();
 std::unique_ptr<Command> MakeDescribe();
 std::unique_ptr<Command> MakeSession();
 std::unique_ptr<Command> MakeAppend();
+std::unique_ptr<Command> MakeChat();
 std::unique_ptr<Command> MakeRepl();
+
+// Runs `command` with `words`, its flags and arguments, as typed inside of another command. Returns an ExitCode, and
+// has said on io.err what went wrong, words that are no flags included.
+int RunWords(Command& command, const std::vector<std::string>& words, const Options& options, Io& io);
 
 }  // namespace barista::cli

@@ -91,4 +91,19 @@ int ReportCallError(const grpc::Status& status, const Json& fields, const Option
   return exit_code;
 }
 
+grpc::Status StatusOf(const v1::ConverseFailed& failed) {
+  google::rpc::Status rich;
+  google::rpc::ErrorInfo info;
+  info.set_reason(failed.reason());
+  rich.add_details()->PackFrom(info);
+  if (!failed.field().empty()) {
+    google::rpc::BadRequest bad_request;
+    auto* const violation = bad_request.add_field_violations();
+    violation->set_field(failed.field());
+    violation->set_description(failed.message());
+    rich.add_details()->PackFrom(bad_request);
+  }
+  return grpc::Status(static_cast<grpc::StatusCode>(failed.code()), failed.message(), rich.SerializeAsString());
+}
+
 }  // namespace barista::cli

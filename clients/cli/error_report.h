@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "barista/v1/inference.pb.h"
 #include "clients/cli/command.h"
 #include "clients/cli/io.h"
 #include "clients/cli/json.h"
@@ -22,5 +23,8 @@ int ReportInputError(const absl::Status& status, const Options& options, Io& io)
 // A failed call, with the google.rpc details that came with it; `fields` (an object) joins the error of --json. Returns
 // the ExitCode that stands for it.
 int ReportCallError(const grpc::Status& status, const Json& fields, const Options& options, Io& io);
+
+// What failed on a Converse stream, as the status that a call of its own would have ended with.
+grpc::Status StatusOf(const v1::ConverseFailed& failed);
 
 }  // namespace barista::cli

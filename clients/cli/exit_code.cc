@@ -22,7 +22,7 @@ ExitCode ExitCodeOf(grpc::StatusCode code) {
       return kDeadline;
     case grpc::StatusCode::ABORTED:
       return kBusy;
-    default:
+    default:  // a fault of the server: INTERNAL, or DATA_LOSS of a snapshot that was damaged where it lay
       return kFailed;
   }
 }

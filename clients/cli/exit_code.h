@@ -7,13 +7,13 @@ namespace barista::cli {
 
 enum ExitCode : int {
   kOk = 0,
-  kFailed = 1,             // anything without a number of its own, such as a fault of the server
+  kFailed = 1,             // anything without a number of its own, such as a fault of the server or DATA_LOSS
   kUsage = 2,              // the command line is wrong; nothing was sent
-  kRefused = 3,            // the server refused the request: INVALID_ARGUMENT, FAILED_PRECONDITION, NOT_FOUND …
+  kRefused = 3,            // the server refused the request: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND …
   kUnavailable = 4,        // no server there, or it is shutting down: UNAVAILABLE
   kResourceExhausted = 5,  // the server is full: RESOURCE_EXHAUSTED
   kDeadline = 6,           // DEADLINE_EXCEEDED
-  kBusy = 7,               // another call runs on the session: ABORTED
+  kBusy = 7,               // another call runs on the session or with the request_id: ABORTED
   kInterrupted = 130,      // Ctrl-C
 };
 

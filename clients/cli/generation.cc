@@ -82,6 +82,7 @@ Json GenerationJson(const Generation& generation) {
   json["model_fingerprint"] = summary.model_fingerprint();
   if (!summary.request_id().empty()) json["request_id"] = summary.request_id();
   if (summary.has_session_position()) json["session_position"] = summary.session_position();
+  if (summary.has_sealed_state()) json["sealed_state_bytes"] = summary.sealed_state().size();
   return json;
 }
 
@@ -101,7 +102,10 @@ std::string StatisticsLine(const Generation& generation) {
   if (computed > 0 && timings.prefill_seconds() > 0) {
     absl::StrAppendFormat(&line, " at %.1f tokens/s", static_cast<double>(computed) / timings.prefill_seconds());
   }
-  if (usage.cached_tokens() > 0) absl::StrAppend(&line, ", ", usage.cached_tokens(), " reused");
+  if (usage.cached_tokens() > 0) absl::StrAppend(&line, ", ", usage.cached_tokens(), " cached");
+  if (usage.has_drafted_tokens()) {
+    absl::StrAppend(&line, "; ", usage.accepted_tokens(), " of ", usage.drafted_tokens(), " drafted tokens accepted");
+  }
   const std::string reasons = absl::StrJoin(generation.choices, ", ", [](std::string* out, const Choice& choice) {
     out->append(FinishReasonName(choice.finish_reason));
   });

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <map>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -48,6 +49,21 @@ Json ValueJson(const Message& message, const FieldDescriptor& field, int index) 
   return nullptr;
 }
 
+// A map as an object, in the order of its keys.
+Json MapJson(const Message& message, const FieldDescriptor& field) {
+  const FieldDescriptor& key = *field.message_type()->map_key();
+  const FieldDescriptor& value = *field.message_type()->map_value();
+  std::map<Json, Json> sorted;
+  const int size = message.GetReflection()->FieldSize(message, &field);
+  for (int i = 0; i < size; ++i) {
+    const Message& entry = message.GetReflection()->GetRepeatedMessage(message, &field, i);
+    sorted[ValueJson(entry, key, -1)] = ValueJson(entry, value, -1);
+  }
+  Json object = Json::object();
+  for (const auto& [name, content] : sorted) object[name.is_string() ? name.get<std::string>() : Dump(name)] = content;
+  return object;
+}
+
 }  // namespace
 
 std::string Dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
@@ -79,8 +95,8 @@ Json MessageJson(const Message& message) {
   std::vector<const FieldDescriptor*> fields;
   message.GetReflection()->ListFields(message, &fields);
   for (const FieldDescriptor* field : fields) {
-    if (!field->is_repeated()) {
-      json[field->name()] = ValueJson(message, *field, -1);
+    if (!field->is_repeated() || field->is_map()) {
+      json[field->name()] = field->is_map() ? MapJson(message, *field) : ValueJson(message, *field, -1);
       continue;
     }
     Json& array = json[field->name()] = Json::array();
@@ -91,9 +107,14 @@ Json MessageJson(const Message& message) {
 }
 
 Json UsageJson(const v1::Usage& usage) {
-  return {{"prompt_tokens", usage.prompt_tokens()},
-          {"generated_tokens", usage.generated_tokens()},
-          {"cached_tokens", usage.cached_tokens()}};
+  Json json = {{"prompt_tokens", usage.prompt_tokens()},
+               {"generated_tokens", usage.generated_tokens()},
+               {"cached_tokens", usage.cached_tokens()}};
+  if (usage.has_drafted_tokens()) {
+    json["drafted_tokens"] = usage.drafted_tokens();
+    json["accepted_tokens"] = usage.accepted_tokens();
+  }
+  return json;
 }
 
 Json TimingsJson(const v1::Timings& timings) {

@@ -1,6 +1,6 @@
 // Messages of the contract as JSON for people and scripts: numbers are numbers (64-bit ones too), enum values are lower
-// case without their prefix, times are texts of RFC 3339 ("2026-01-02T03:04:05Z"), fields that are not set are left
-// out.
+// case without their prefix, times are texts of RFC 3339 ("2026-01-02T03:04:05Z"), maps are objects, fields that are
+// not set are left out.
 #pragma once
 
 #include <google/protobuf/message.h>
@@ -23,8 +23,9 @@ Json FloatJson(float value);
 // Any message, field by field.
 Json MessageJson(const google::protobuf::Message& message);
 
-// All of its numbers, those that are not set as 0.
+// All of its numbers, those that are not set as 0; what was drafted only where the server tells it.
 Json UsageJson(const v1::Usage& usage);
+// All of its numbers, those that are not set as 0.
 Json TimingsJson(const v1::Timings& timings);
 
 // [{"token", "logprob"}, …]

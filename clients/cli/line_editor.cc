@@ -88,12 +88,15 @@ LineEditor::~LineEditor() {
 
 LineReader::Outcome LineEditor::Read(const std::string& prompt, std::string& line) {
   prompt_ = prompt;
-  discarded_ = false;
+  discarded_.reset();
   el_resize(edit_);
   el_set(edit_, EL_PREP_TERM, 1);  // before the prompt is seen, so that keys pressed upon it are keys
   int count = 0;
   const char* typed = el_gets(edit_, &count);
-  if (discarded_) return Outcome::kDiscarded;
+  if (discarded_.has_value()) {
+    line = *std::exchange(discarded_, std::nullopt);
+    return Outcome::kDiscarded;
+  }
   if (typed == nullptr) {
     std::fputs("\n", stdout);
     return Outcome::kEnd;
@@ -113,8 +116,8 @@ void LineEditor::Remember(const std::string& text) {
 }
 
 unsigned char LineEditor::Discard(EditLine* edit, wint_t) {
-  Self(edit)->discarded_ = true;
   const LineInfo* line = el_line(edit);
+  Self(edit)->discarded_.emplace(line->buffer, line->lastchar);
   el_cursor(edit, static_cast<int>(line->lastchar - line->cursor));
   el_insertstr(edit, "^C");
   el_push(edit, "\n");  // the rest is what Enter does: the cursor goes below the last row

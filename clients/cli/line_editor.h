@@ -8,6 +8,7 @@
 #include <histedit.h>
 
 #include <csignal>
+#include <optional>
 #include <string>
 
 #include "clients/cli/line_reader.h"
@@ -41,7 +42,7 @@ class LineEditor final : public LineReader {
   EditLine* const edit_;
   struct sigaction previous_ {};
   std::string prompt_;
-  bool discarded_ = false;
+  std::optional<std::string> discarded_;  // what Ctrl-C found typed
 };
 
 }  // namespace barista::cli

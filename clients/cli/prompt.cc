@@ -1,27 +1,13 @@
 #include "clients/cli/prompt.h"
 
-#include <fstream>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "clients/cli/input.h"
 
 namespace barista::cli {
-namespace {
-
-// Whatever can be read; in.bad() tells whether that was not all, as of a directory.
-std::string ReadAll(std::istream& in) {
-  std::string text;
-  char buffer[65536];
-  while (in) {
-    in.read(buffer, sizeof(buffer));
-    text.append(buffer, static_cast<size_t>(in.gcount()));
-  }
-  return text;
-}
-
-}  // namespace
-
 absl::StatusOr<std::vector<uint32_t>> ParseTokenIds(absl::string_view list) {
   std::vector<uint32_t> ids;
   if (list.empty()) return ids;
@@ -65,16 +51,17 @@ absl::Status Prompt::Resolve(const std::vector<std::string>& arguments, Io& io, 
   }
   given_ = true;
   if (prompt_.has_value()) text_ = *prompt_;
-  if (!arguments.empty() && arguments.front() != "-") text_ = arguments.front();
-  if ((!arguments.empty() && arguments.front() == "-") || file_ == "-") {
-    text_ = ReadAll(io.in);
-  } else if (file_.has_value()) {
-    std::ifstream file(*file_, std::ios::binary);
-    const bool opened = file.is_open();
-    if (opened) text_ = ReadAll(file);
-    if (!opened || file.bad()) return absl::NotFoundError(absl::StrCat("cannot read ", *file_));
-  }
+  if (!arguments.empty()) text_ = arguments.front();
+  const bool from_stdin = ReadsStdin(arguments);
+  if (!from_stdin && !file_.has_value()) return absl::OkStatus();
+  absl::StatusOr<std::string> text = ReadInput(from_stdin ? "-" : *file_, io);
+  if (!text.ok()) return text.status();
+  text_ = *std::move(text);
   return absl::OkStatus();
+}
+
+bool Prompt::ReadsStdin(const std::vector<std::string>& arguments) const {
+  return file_ == "-" || (!arguments.empty() && arguments.front() == "-");
 }
 
 }  // namespace barista::cli

@@ -26,6 +26,9 @@ class Prompt {
   // the server's to say.
   absl::Status Resolve(const std::vector<std::string>& arguments, Io& io, bool optional = false);
 
+  // Whether Resolve with these arguments reads io.in.
+  bool ReadsStdin(const std::vector<std::string>& arguments) const;
+
   bool is_text() const { return !tokens_.has_value(); }
   const std::string& text() const { return text_; }
 

@@ -74,4 +74,10 @@ void AddStopFlags(FlagSet& flags, v1::GenerateRequest& request) {
                [=](bool on) { stop()->set_ignore_eos(on); });
 }
 
+void AddSpeculationFlag(FlagSet& flags, v1::GenerateRequest& request) {
+  flags.Section("Speed");
+  flags.Whole<uint32_t>("speculation_tokens", "Draft N tokens a step from repeated text; the result is the same.",
+                        [&request](uint32_t n) { request.set_speculation_tokens(n); });
+}
+
 }  // namespace barista::cli

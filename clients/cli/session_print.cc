@@ -1,55 +1,65 @@
 #include "clients/cli/session_print.h"
 
 #include <algorithm>
-#include <cstdint>
-#include <ctime>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "clients/cli/json.h"
+#include "clients/cli/ago.h"
 
 namespace barista::cli {
 namespace {
 
-// "5 min ago", in the largest unit that fits; never below 0 s where the server's clock is ahead of ours.
-std::string Ago(int64_t seconds) {
-  constexpr int64_t kMinute = 60, kHour = 60 * kMinute, kDay = 24 * kHour;
-  seconds = std::max<int64_t>(seconds, 0);
-  if (seconds < kMinute) return absl::StrCat(seconds, " s ago");
-  if (seconds < kHour) return absl::StrCat(seconds / kMinute, " min ago");
-  if (seconds < kDay) return absl::StrCat(seconds / kHour, " h ago");
-  return absl::StrCat(seconds / kDay, " d ago");
+std::string TierName(const v1::Session& session) {
+  if (session.tier() == v1::TIER_UNSPECIFIED) return "-";
+  return EnumName(*v1::Tier_descriptor()->FindValueByNumber(session.tier()));
 }
 
 void PrintTable(const Sessions& sessions, Io& io) {
-  constexpr char kFormat[] = "%-*s  %12s  %-4s  %14s  %s\n";
+  constexpr char kFormat[] = "%-*s  %12s  %-4s  %-9s  %14s  %s\n";
   int width = 4;
   for (const v1::Session& session : sessions) width = std::max(width, static_cast<int>(session.name().size()));
-  io.out << absl::StrFormat(kFormat, width, "name", "position", "busy", "bytes", "used");
-  const int64_t now = std::time(nullptr);
+  io.out << absl::StrFormat(kFormat, width, "name", "position", "busy", "tier", "bytes", "used");
   for (const v1::Session& session : sessions) {
     io.out << absl::StrFormat(kFormat, width, session.name(), absl::StrCat(session.position()),
-                              session.busy() ? "yes" : "no", absl::StrCat(session.state_bytes()),
-                              session.has_use_time() ? Ago(now - session.use_time().seconds()) : "-");
+                              session.busy() ? "yes" : "no", TierName(session), absl::StrCat(session.state_bytes()),
+                              session.has_use_time() ? Ago(session.use_time()) : "-");
   }
-  io.out << std::flush;
+}
+
+// What `session rewind` reaches, one a line.
+void PrintRewind(const v1::Session& session, Io& io) {
+  if (session.has_rewind_position_min()) {
+    io.out << "  rewinds to position " << session.rewind_position_min() << " at least\n";
+  }
+  if (session.has_turns()) io.out << "  rewinds by " << session.turns() << " turns at most\n";
+  for (const v1::Mark& mark : session.marks()) {
+    io.out << "  mark " << mark.mark() << " at position " << mark.position() << "\n";
+  }
 }
 
 }  // namespace
 
-void PrintSession(const v1::Session& session, const Options& options, Io& io) {
+void PrintSession(const v1::Session& session, const Options& options, Io& io, const Json& more) {
   if (options.json) {
-    io.out << Dump(MessageJson(session)) << std::endl;
-  } else {
-    Sessions one;
-    *one.Add() = session;
-    PrintTable(one, io);
+    Json json = MessageJson(session);
+    json.update(more);
+    io.out << Dump(json) << std::endl;
+    return;
   }
+  Sessions one;
+  *one.Add() = session;
+  PrintTable(one, io);
+  PrintRewind(session, io);
+  io.out << std::flush;
 }
 
 void PrintSessions(const Sessions& sessions, const Options& options, Io& io) {
-  if (!options.json) return PrintTable(sessions, io);
+  if (!options.json) {
+    PrintTable(sessions, io);
+    io.out << std::flush;
+    return;
+  }
   Json json = {{"sessions", Json::array()}};
   for (const v1::Session& session : sessions) json["sessions"].push_back(MessageJson(session));
   io.out << Dump(json) << std::endl;

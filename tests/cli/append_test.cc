@@ -7,7 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "tests/cli/fake_server.h"
+#include "tests/cli/all_fields_set.h"
+#include "tests/cli/run_barista.h"
 
 namespace barista::cli {
 namespace {
@@ -76,6 +77,14 @@ TEST_F(AppendTest, TokensAreSentAsTheyStand) {
   ASSERT_EQ(RunBarista(server_, {"append", "--session=demo", "--tokens=1,2,4294967295"}, "not read").code, 0);
   ASSERT_EQ(server_.append_requests.size(), 1u);
   EXPECT_THAT(server_.append_requests[0].tokens().ids(), ElementsAre(1, 2, 4294967295u));
+}
+
+TEST_F(AppendTest, MarkIsInTheFirstMessageAlone) {
+  ASSERT_EQ(RunBarista(server_, {"append", "--session=demo", "--mark=m1"}, std::string(300'000, 'x')).code, 0);
+  ASSERT_EQ(server_.append_requests.size(), 2u);
+  EXPECT_EQ(server_.append_requests[0].mark(), "m1");
+  ExpectAllFieldsSet(server_.append_requests[0]);
+  EXPECT_FALSE(server_.append_requests[1].has_mark());
 }
 
 TEST_F(AppendTest, EmptyAndInvalidTextAreSentForTheServerToRefuse) {

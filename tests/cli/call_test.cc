@@ -6,7 +6,7 @@
 
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
-#include "tests/cli/fake_server.h"
+#include "tests/cli/run_barista.h"
 
 namespace barista::cli {
 namespace {
@@ -49,6 +49,9 @@ TEST(CallTest, ExitCodeTellsTheKindOfFailure) {
       {grpc::StatusCode::NOT_FOUND, 3},
       {grpc::StatusCode::ALREADY_EXISTS, 3},
       {grpc::StatusCode::ABORTED, 7},
+      {grpc::StatusCode::PERMISSION_DENIED, 3},
+      {grpc::StatusCode::UNIMPLEMENTED, 3},
+      {grpc::StatusCode::DATA_LOSS, 1},
   };
   for (const auto& [code, exit_code] : expected) {
     server.status = WithDetails(code, "because");
@@ -127,6 +130,8 @@ TEST(CallTest, UsageErrorsSendNothingAndExit2) {
       {"score", "text", "--temperature=1"},
       {"describe", "text"},
       {"repl", "text"},
+      {"chat", "text"},
+      {"generate", "--sealed_state="},
       {"append", "file"},
       {"append", "--session=demo", "file", "--tokens=1"},
       {"append", "--session=demo", "one", "two"},

@@ -1,10 +1,10 @@
-// Every command but generate and repl: what it asks, and what it prints.
+// Every command that is one call and has no file of its own: what it asks, and what it prints.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 
-#include "tests/cli/fake_server.h"
+#include "tests/cli/run_barista.h"
 
 namespace barista::cli {
 namespace {
@@ -132,7 +132,7 @@ TEST(HelpTest, EveryCommandHasHelpAndTheExitCodesAreListed) {
   EXPECT_EQ(general.code, 0);
   EXPECT_THAT(general.out, HasSubstr("  130  interrupted by Ctrl-C"));
   for (const std::string command :
-       {"generate", "score", "classify", "tokenize", "detokenize", "describe", "session", "append", "repl"}) {
+       {"generate", "score", "classify", "tokenize", "detokenize", "describe", "session", "append", "chat", "repl"}) {
     EXPECT_THAT(general.out, HasSubstr("  " + command));
     for (const Result& help : {RunBarista(server, {"help", command}), RunBarista(server, {command, "--help"}),
                                RunBarista(server, {command, "-h"})}) {

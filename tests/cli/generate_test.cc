@@ -3,10 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "tests/cli/fake_server.h"
+#include "tests/cli/all_fields_set.h"
+#include "tests/cli/run_barista.h"
 
 namespace barista::cli {
 namespace {
@@ -38,8 +41,16 @@ class GenerateTest : public ::testing::Test {
 };
 
 TEST_F(GenerateTest, EveryFlagReachesItsFieldOfTheRequest) {
+  const std::string sealed = ::testing::TempDir() + "generate_test.sealed";
+  std::ofstream(sealed, std::ios::binary) << "state";
+  server_.stream.back().mutable_summary()->set_sealed_state("next");
   const Result result = RunBarista(server_, {"generate",
                                              "--prompt=def f",
+                                             "--seal=" + sealed,
+                                             "--sealed_state=" + sealed,
+                                             "--cache=off",
+                                             "--mark=m1",
+                                             "--speculation_tokens=4",
                                              "--temperature=0.5",
                                              "--top_k=40",
                                              "--top_p=0.9",
@@ -71,24 +82,14 @@ TEST_F(GenerateTest, EveryFlagReachesItsFieldOfTheRequest) {
       " logit_bias { key: 8 value: 100 } logit_bias { key: 9 value: 1 } seed: 18446744073709551615 }"
       " stop { max_tokens: 64 min_tokens: 2 stop_strings: ['\\n\\n', 'END'] stop_token_ids: [1, 2, 3] ignore_eos: true "
       "}"
-      " n: 2 logprobs: 3 prompt_logprobs: 0 echo: true request_id: 'me-1' session: 'sessions/demo'");
+      " n: 2 logprobs: 3 prompt_logprobs: 0 echo: true request_id: 'me-1' session: 'sessions/demo' seal: true"
+      " sealed_state: 'state' cache: CACHE_OFF mark: 'm1' speculation_tokens: 4");
   EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(server_.generate_request, expected))
       << server_.generate_request.DebugString();
-  // A field that a new flag should set makes this fail, so that none is forgotten.
-  for (const auto* type :
-       {v1::GenerateRequest::descriptor(), v1::SamplingParams::descriptor(), v1::StopParams::descriptor()}) {
-    const google::protobuf::Message& part =
-        type == v1::SamplingParams::descriptor() ? static_cast<const google::protobuf::Message&>(expected.sampling())
-        : type == v1::StopParams::descriptor()   ? static_cast<const google::protobuf::Message&>(expected.stop())
-                                                 : expected;
-    for (int i = 0; i < type->field_count(); ++i) {
-      const auto* field = type->field(i);
-      if (field->name() == "tokens") continue;  // the other side of the oneof
-      const bool set = field->is_repeated() ? part.GetReflection()->FieldSize(part, field) > 0
-                                            : part.GetReflection()->HasField(part, field);
-      EXPECT_TRUE(set) << field->full_name();
-    }
-  }
+  ExpectAllFieldsSet(expected);
+  ExpectAllFieldsSet(expected.sampling());
+  ExpectAllFieldsSet(expected.stop());
+  std::filesystem::remove(sealed);
 }
 
 TEST_F(GenerateTest, FlagsNotGivenLeaveTheServersDefaults) {
@@ -123,9 +124,27 @@ TEST_F(GenerateTest, TextGoesToStdoutAndStatisticsToStderr) {
   const Result result = RunBarista(server_, {"generate", "hi"});
   EXPECT_EQ(result.out, "Hello\n");
   EXPECT_EQ(result.err,
-            "[3 tokens at 2.0 tokens/s, first after 750 ms; prompt 3 tokens at 8.0 tokens/s, 1 reused; "
+            "[3 tokens at 2.0 tokens/s, first after 750 ms; prompt 3 tokens at 8.0 tokens/s, 1 cached; "
             "finish: stop_string; seed 18446744073709551615]\n");
   EXPECT_THAT(RunBarista(server_, {"generate", "--quiet", "hi"}).err, IsEmpty());
+}
+
+TEST_F(GenerateTest, DraftedTokensAreToldWhereThereAreAny) {
+  v1::Usage& usage = *server_.stream.back().mutable_summary()->mutable_usage();
+  usage.set_drafted_tokens(6000000000);
+  usage.set_accepted_tokens(5);
+  EXPECT_THAT(RunBarista(server_, {"generate", "hi", "--speculation_tokens=4"}).err,
+              HasSubstr("; 5 of 6000000000 drafted tokens accepted; finish: "));
+  const Json json = Json::parse(RunBarista(server_, {"generate", "hi", "--speculation_tokens=4", "--json"}).out);
+  EXPECT_EQ(json["usage"]["drafted_tokens"], 6000000000);
+  EXPECT_EQ(json["usage"]["accepted_tokens"], 5);
+}
+
+TEST_F(GenerateTest, CacheIsOnOrOff) {
+  ASSERT_EQ(RunBarista(server_, {"generate", "hi", "--cache=on"}).code, 0);
+  EXPECT_EQ(server_.generate_request.cache(), v1::CACHE_ON);
+  EXPECT_THAT(RunBarista(server_, {"generate", "hi", "--cache=maybe"}).err,
+              StartsWith("barista: --cache: 'maybe' is neither on nor off"));
 }
 
 TEST_F(GenerateTest, ProgressIsShownOnTerminalsAloneAndErased) {

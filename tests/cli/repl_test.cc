@@ -4,7 +4,7 @@
 #include <csignal>
 #include <thread>
 
-#include "tests/cli/fake_server.h"
+#include "tests/cli/run_barista.h"
 
 namespace barista::cli {
 namespace {
@@ -53,6 +53,19 @@ TEST_F(ReplTest, SetChangesTheRequestAndResetForgetsIt) {
   EXPECT_THAT(result.out, HasSubstr("{\"temperature\":0.5}"));
   Type("/set top_k 5\n/reset\nonce\n");
   EXPECT_FALSE(server_.generate_request.has_sampling());
+}
+
+TEST_F(ReplTest, SpeculationIsAParameterToo) {
+  const Result result = Type("/set speculation_tokens 4\n/params\nonce\n");
+  EXPECT_EQ(server_.generate_request.speculation_tokens(), 4u);
+  EXPECT_THAT(result.out, HasSubstr("{\"speculation_tokens\":4}"));
+  Type("/set speculation_tokens 4\n/reset\nonce\n");
+  EXPECT_FALSE(server_.generate_request.has_speculation_tokens());
+}
+
+TEST_F(ReplTest, BiasesAreShownByTheirTokens) {
+  EXPECT_THAT(Type("/set logit_bias 10:1,9:-2.5\n/params\n").out,
+              HasSubstr("{\"logit_bias\":{\"9\":-2.5,\"10\":1.0}}"));
 }
 
 TEST_F(ReplTest, MistakesAreToldAndTheLoopGoesOn) {

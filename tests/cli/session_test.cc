@@ -5,7 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "tests/cli/fake_server.h"
+#include "tests/cli/all_fields_set.h"
+#include "tests/cli/run_barista.h"
 
 namespace barista::cli {
 namespace {
@@ -79,14 +80,15 @@ TEST(SessionTest, TableTellsPositionStateAndAge) {
     *session.mutable_use_time() = TimeUtil::SecondsToTimestamp(now - age);
   }
   server.pages[0].mutable_sessions(1)->set_busy(false);
+  server.pages[0].mutable_sessions(1)->set_tier(v1::TIER_DIRECTORY);
   server.pages[0].add_sessions()->set_name("sessions/much-longer");
   EXPECT_EQ(RunBarista(server, {"session", "list"}).out,
-            "name                      position  busy           bytes  used\n"
-            "sessions/demo           6000000000  yes          1048576  0 s ago\n"
-            "sessions/demo           6000000000  no           1048576  2 min ago\n"
-            "sessions/demo           6000000000  yes          1048576  2 h ago\n"
-            "sessions/demo           6000000000  yes          1048576  2 d ago\n"
-            "sessions/much-longer             0  no                 0  -\n");
+            "name                      position  busy  tier                bytes  used\n"
+            "sessions/demo           6000000000  yes   -                 1048576  0 s ago\n"
+            "sessions/demo           6000000000  no    directory         1048576  2 min ago\n"
+            "sessions/demo           6000000000  yes   -                 1048576  2 h ago\n"
+            "sessions/demo           6000000000  yes   -                 1048576  2 d ago\n"
+            "sessions/much-longer             0  no    -                       0  -\n");
 }
 
 TEST(SessionTest, ForkSendsTheNameAndTheIdsInOrder) {
@@ -97,6 +99,20 @@ TEST(SessionTest, ForkSendsTheNameAndTheIdsInOrder) {
   EXPECT_EQ(server.fork_request.name(), "sessions/demo");
   EXPECT_THAT(server.fork_request.session_ids(), ElementsAre("b", "a"));
   EXPECT_EQ(result.out, "{\"sessions\":[{\"name\":\"sessions/b\"},{\"name\":\"sessions/a\"}]}\n");
+}
+
+TEST(SessionTest, FlagsOfForkCreateAndDeleteReachTheirFields) {
+  FakeServer server;
+  ASSERT_EQ(RunBarista(server, {"session", "fork", "demo", "a", "--repeat_parent", "--request_id=r1"}).code, 0);
+  EXPECT_TRUE(server.fork_request.repeat_parent());
+  ExpectAllFieldsSet(server.fork_request);
+  ASSERT_EQ(RunBarista(server, {"session", "fork", "demo", "a", "--repeat_parent=false"}).code, 0);
+  EXPECT_FALSE(server.fork_request.repeat_parent());
+  ASSERT_EQ(RunBarista(server, {"session", "create", "a", "--request_id=r1"}).code, 0);
+  EXPECT_EQ(server.create_request.request_id(), "r1");
+  ExpectAllFieldsSet(server.create_request);
+  ASSERT_EQ(RunBarista(server, {"session", "delete", "a", "--request_id=r1"}).code, 0);
+  ExpectAllFieldsSet(server.delete_request);
 }
 
 TEST(SessionTest, DeletePrintsNothingOrAnEmptyObject) {
@@ -117,6 +133,12 @@ TEST(SessionTest, EveryActionTellsAFailedCall) {
                                                                                       {"fork", "demo", "copy"},
                                                                                       {"delete", "demo"},
                                                                                       {"export", "demo", "-"},
+                                                                                      {"rewind", "demo", "--turns=1"},
+                                                                                      {"snapshot", "demo", "kept"},
+                                                                                      {"restore", "kept", "demo"},
+                                                                                      {"snapshots"},
+                                                                                      {"snapshot-info", "kept"},
+                                                                                      {"drop", "kept"},
                                                                                       {"import", "-"}}) {
     std::vector<std::string> args = {"session", "--json"};
     args.insert(args.end(), action.begin(), action.end());
@@ -139,6 +161,19 @@ TEST(SessionTest, WrongActionsAndCountsOfNamesAreUsageErrors) {
       {{"session", "delete", "a", "b"}, "usage: barista session delete NAME\n"},
       {{"session", "export", "a"}, "usage: barista session export NAME FILE\n"},
       {{"session", "import"}, "usage: barista session import FILE [NAME]\n"},
+      {{"session", "rewind", "--turns=1"}, "usage: barista session rewind NAME\n"},
+      {{"session", "snapshot"}, "usage: barista session snapshot NAME [SNAP]\n"},
+      {{"session", "restore"}, "usage: barista session restore SNAP [NAME]\n"},
+      {{"session", "snapshots", "a"}, "usage: barista session snapshots\n"},
+      {{"session", "snapshot-info"}, "usage: barista session snapshot-info SNAP\n"},
+      {{"session", "drop"}, "usage: barista session drop SNAP\n"},
+      {{"session", "create", "a", "--replace"}, "--replace is no flag of session create"},
+      {{"session", "restore", "a", "--tag=k=v"}, "--tag is no flag of session restore"},
+      {{"session", "list", "--request_id=r"}, "--request_id is no flag of session list"},
+      {{"session", "rewind", "a", "--tokens=-1"}, "--tokens: '-1' is not a whole number"},
+      {{"session", "snapshot", "a", "--tag=k"}, "--tag: 'k' is not KEY=VALUE"},
+      {{"session", "snapshot", "a", "--tag==v"}, "--tag: '=v' is not KEY=VALUE"},
+      {{"session", "snapshot", "a", "--tag=k=1", "--tag=k=2"}, "--tag: 'k' is given twice"},
   };
   for (const auto& [args, message] : wrong) {
     const Result result = RunBarista(server, args);
@@ -152,8 +187,10 @@ TEST(SessionTest, WrongActionsAndCountsOfNamesAreUsageErrors) {
 TEST(SessionTest, HelpListsTheActions) {
   FakeServer server;
   const std::string help = RunBarista(server, {"session", "--help"}).out;
-  for (const char* line : {"  create [NAME] ", "  get NAME ", "  list ", "  fork NAME COPY... ", "  delete NAME ",
-                           "  export NAME FILE ", "  import FILE [NAME] "}) {
+  for (const char* line :
+       {"  create [NAME] ", "  get NAME ", "  list ", "  fork NAME COPY... ", "  delete NAME ", "  export NAME FILE ",
+        "  import FILE [NAME] ", "  rewind NAME ", "  snapshot NAME [SNAP] ", "  restore SNAP [NAME] ", "  snapshots ",
+        "  snapshot-info SNAP ", "  drop SNAP ", "  --repeat_parent ", "  --tag=KEY=VALUE ", "  --turns=N "}) {
     EXPECT_THAT(help, HasSubstr(line));
   }
 }

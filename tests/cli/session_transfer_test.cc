@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "tests/cli/fake_server.h"
+#include "tests/cli/run_barista.h"
 
 namespace barista::cli {
 namespace {
