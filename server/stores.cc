@@ -45,6 +45,12 @@ absl::Status ConnectRedis(const ServerConfig& config, Stores& stores) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<LabelledSession> ReadStored(const std::string& key, Stores& stores, const SessionFormat& format) {
+  const absl::StatusOr<std::string> head = stores.sessions->Get(key, SessionFormat::kHeadBytesMax);
+  if (!head.ok()) return head.status();
+  return format.ReadHead(*head, TenantOf(key));
+}
+
 }  // namespace
 
 absl::StatusOr<Stores> OpenStores(const ServerConfig& config) {
@@ -83,17 +89,16 @@ std::vector<Engine::StoredSession> FindStoredSessions(Stores& stores, const Sess
     return found;
   }
   for (const std::string& key : *keys) {
-    const absl::StatusOr<std::string> head = stores.sessions->Get(key, SessionFormat::kHeadBytesMax);
-    absl::StatusOr<LabelledSession> read = head.status();
-    if (head.ok()) read = format.ReadHead(*head, TenantOf(key));
+    const absl::StatusOr<LabelledSession> read = ReadStored(key, stores, format);
     uint64_t epoch = 0;
-    if (read.ok() && stores.registry != nullptr) {
+    absl::Status status = read.status();
+    if (status.ok() && stores.registry != nullptr) {
       const absl::StatusOr<uint64_t> created = stores.registry->Create(key);
       if (created.ok()) epoch = *created;
-      if (!created.ok()) read = created.status();  // another server has one of that name by now
+      status = created.status();  // another server may have one of that name by now
     }
-    if (!read.ok()) {
-      LogError("stored session not served", {{"message", std::string(read.status().message())}});
+    if (!status.ok()) {
+      LogError("stored session not served", {{"message", std::string(status.message())}});
       continue;
     }
     found.push_back({key, read->copy.tokens(), read->label.made, read->label.taken, epoch});

@@ -120,58 +120,45 @@ void Tiers::StartRegister(Session& session) {
   });
 }
 
+absl::StatusOr<LabelledSession> Tiers::ReadDirectory(const std::string& key) const {
+  const absl::StatusOr<std::string> bytes = options_.directory->Get(key, options_.format->bytes_max() + 1);
+  if (absl::IsNotFound(bytes.status())) return DamagedError(NameOf(key), bytes.status());
+  if (!bytes.ok()) return StoreError(NameOf(key), bytes.status());
+  absl::StatusOr<LabelledSession> read = options_.format->Read(*bytes, TenantOf(key));
+  if (!read.ok()) return DamagedError(NameOf(key), read.status());
+  // The file is the newest only until the session goes on: left behind, it would come back after a restart.
+  const absl::Status deleted = options_.directory->Delete(key);
+  if (!deleted.ok()) return StoreError(NameOf(key), deleted);
+  return read;
+}
+
+absl::StatusOr<LabelledSession> Tiers::ReadRegistry(const std::string& key, uint64_t& epoch, bool& unsure) const {
+  const absl::StatusOr<SessionRegistry::Claimed> claimed = options_.registry->Claim(key);
+  if (absl::IsNotFound(claimed.status())) return SessionNotFound(key);
+  if (absl::IsAborted(claimed.status())) {
+    return MakeError({.reason = ErrorReason::kSessionElsewhere, .retry_after_seconds = 0.1},
+                     absl::StrCat(NameOf(key), " is held by another server, which has not given it up yet"));
+  }
+  if (!claimed.ok()) return StoreError(NameOf(key), claimed.status());
+  epoch = claimed->epoch;
+  absl::StatusOr<LabelledSession> read = options_.format->Read(claimed->bytes, TenantOf(key));
+  if (!read.ok()) return DamagedError(NameOf(key), read.status());
+  const absl::Status confirmed = options_.registry->Confirm(key, epoch);
+  unsure = absl::IsUnavailable(confirmed);  // the state may be here alone by now
+  if (!confirmed.ok() && !unsure) return StoreError(NameOf(key), confirmed);
+  return read;
+}
+
 void Tiers::StartRead(Session& session) {
   session.moving = true;
   ++moves_;
-  const size_t bytes_max = options_.format->bytes_max() + 1;  // one too many shows
-  if (session.tier == Tier::kDirectory) {
-    options_.directory_worker->Run([this, &session, key = session.key, bytes_max] {
-      absl::StatusOr<std::string> bytes = options_.directory->Get(key, bytes_max);
-      absl::StatusOr<LabelledSession> read = bytes.status();
-      if (bytes.ok()) {
-        read = options_.format->Read(*bytes, TenantOf(key));
-        // It is the newest only until the session goes on; where the file stays, a restart would bring the old state
-        // back.
-        const absl::Status deleted = read.ok() ? options_.directory->Delete(key) : absl::OkStatus();
-        if (!read.ok()) {
-          read = DamagedError(NameOf(key), read.status());
-        } else if (!deleted.ok()) {
-          read = StoreError(NameOf(key), deleted);
-        }
-      } else {
-        read = absl::IsNotFound(bytes.status()) ? DamagedError(NameOf(key), bytes.status())
-                                                : StoreError(NameOf(key), bytes.status());
-      }
-      const auto shared = std::make_shared<absl::StatusOr<LabelledSession>>(std::move(read));
-      post_([this, &session, shared] { Arrived(session, std::move(*shared), session.epoch, false); });
-    });
-    return;
-  }
-  options_.registry_worker->Run([this, &session, key = session.key] {
-    absl::StatusOr<SessionRegistry::Claimed> claimed = options_.registry->Claim(key);
-    absl::StatusOr<LabelledSession> read = claimed.status();
-    uint64_t epoch = 0;
+  const bool directory = session.tier == Tier::kDirectory;
+  Worker* worker = directory ? options_.directory_worker : options_.registry_worker;
+  worker->Run([this, &session, directory, key = session.key, epoch = session.epoch]() mutable {
     bool unsure = false;
-    if (claimed.ok()) {
-      epoch = claimed->epoch;
-      read = options_.format->Read(claimed->bytes, TenantOf(key));
-      const absl::Status confirmed = read.ok() ? options_.registry->Confirm(key, epoch) : absl::OkStatus();
-      unsure = absl::IsUnavailable(confirmed);  // the state may be here alone by now
-      if (!read.ok()) {
-        read = DamagedError(NameOf(key), read.status());
-      } else if (!confirmed.ok() && !unsure) {
-        read = StoreError(NameOf(key), confirmed);
-      }
-    } else if (absl::IsNotFound(read.status())) {
-      read = SessionNotFound(key);
-    } else if (absl::IsAborted(read.status())) {
-      read = MakeError({.reason = ErrorReason::kSessionElsewhere, .retry_after_seconds = 0.1},
-                       absl::StrCat(NameOf(key), " is held by another server, which has not given it up yet"));
-    } else {
-      read = StoreError(NameOf(key), read.status());
-    }
-    const auto shared = std::make_shared<absl::StatusOr<LabelledSession>>(std::move(read));
-    post_([this, &session, epoch, unsure, shared] { Arrived(session, std::move(*shared), epoch, unsure); });
+    const auto read = std::make_shared<absl::StatusOr<LabelledSession>>(directory ? ReadDirectory(key)
+                                                                                  : ReadRegistry(key, epoch, unsure));
+    post_([this, &session, epoch, unsure, read] { Arrived(session, std::move(*read), epoch, unsure); });
   });
 }
 

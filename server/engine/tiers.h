@@ -98,6 +98,9 @@ class Tiers {
   void StartRead(Session& session);                    // directory or registry -> host
   void StartRegister(Session& session);                // directory -> registry
   void Finish(Session& session, absl::Status status);  // of any move: whoever waited is told
+  // On their workers. `epoch`, `unsure`: where the session was claimed.
+  absl::StatusOr<LabelledSession> ReadDirectory(const std::string& key) const;
+  absl::StatusOr<LabelledSession> ReadRegistry(const std::string& key, uint64_t& epoch, bool& unsure) const;
   void Written(Session& session, Tier to, const absl::Status& status);
   void Arrived(Session& session, absl::StatusOr<LabelledSession> read, uint64_t epoch, bool unsure);
   void Unsure(Session& session);  // the registry is asked again whether the session is held
