@@ -31,6 +31,7 @@ struct Request {
   std::vector<int32_t> prompt;   // at least one token (none: a session goes on); what is scored or classified
   std::string session;           // id of the session to continue; empty: none
   std::vector<int32_t> opening;  // instead of prompt, where that session is empty: with special tokens
+  std::string mark;              // names the position after the call, with a session; empty: none
   SamplingParams sampling;
   StopParams stop;
   int32_t n = 1;                 // choices; 1 with a session

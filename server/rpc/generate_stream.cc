@@ -10,19 +10,18 @@ namespace barista {
 namespace {
 
 constexpr int64_t kEchoIdsMax = 4096;  // prompt ids in one message
-constexpr int kChunkTokensMax = 64;    // tokens a slow reader finds joined in one message
 
 }  // namespace
 
 GenerateStream::GenerateStream(grpc::CallbackServerContext* context, const v1::GenerateRequest* message,
                                const Serving& serving)
-    : serving_(serving), message_in_(*message), pump_(serving.engine, GivesUpAt(*context)) {
+    : serving_(serving),
+      message_in_(*message),
+      pump_(serving.engine, GivesUpAt(*context)),
+      chunks_(message->stop(), message->has_logprobs()) {
   absl::StatusOr<Request> request = ParseGenerate(*message, serving, DeadlineOf(*context, serving));
   absl::Status status = request.status();
-  if (status.ok()) {
-    generated_.resize(request->n);
-    status = pump_.Submit(*std::move(request), [this] { Pump(); });
-  }
+  if (status.ok()) status = pump_.Submit(*std::move(request), [this] { Pump(); });
   if (!status.ok()) {
     absl::MutexLock lock(&mutex_);
     End(status);
@@ -41,7 +40,6 @@ void GenerateStream::OnWriteDone(bool ok) {
     absl::MutexLock lock(&mutex_);
     writing_ = false;
     if (!ok) broken_ = true;
-    if (ending_) return End(*ending_);
   }
   if (!ok) pump_.Cancel();
   Pump();
@@ -49,11 +47,18 @@ void GenerateStream::OnWriteDone(bool ok) {
 
 void GenerateStream::Pump() {
   absl::MutexLock lock(&mutex_);
-  if (writing_ || finished_ || ending_) return;
-  message_.Clear();
-  if (!NextMessage()) return;
-  writing_ = true;
-  StartWrite(&message_);
+  while (!writing_ && !finished_) {
+    message_.Clear();
+    if (ending_) {
+      End(*ending_);
+    } else if (NextMessage()) {
+      if (broken_) continue;
+      writing_ = true;
+      StartWrite(&message_);
+    } else if (!ending_) {
+      return;
+    }
+  }
 }
 
 bool GenerateStream::NextMessage() {
@@ -62,41 +67,23 @@ bool GenerateStream::NextMessage() {
     AddLogprobs({});  // the only token has none, so no event brings them
     return true;
   }
-  while (true) {
-    std::optional<Event> event = held_ ? std::exchange(held_, std::nullopt) : pump_.Next();
-    if (!event) return message_.has_chunk();
-    if (auto* token = std::get_if<Token>(&*event)) {
-      const bool other = message_.has_chunk() && (static_cast<int32_t>(message_.chunk().choice()) != token->choice ||
-                                                  message_.chunk().token_ids_size() >= kChunkTokensMax);
-      if (other) {
-        held_ = std::move(event);
-        return true;
-      }
-      if (!broken_) AddToChunk(std::move(*token));
-      continue;
-    }
-    if (message_.has_chunk()) {
-      held_ = std::move(event);
-      return true;
-    }
-    if (auto* finished = std::get_if<Finished>(&*event)) {
-      if (broken_ || !finished->status.ok()) {
-        End(finished->status);
-        return false;
-      }
-      ending_ = absl::OkStatus();
-      WriteSummary(*finished);
-      return true;
-    }
-    if (broken_) continue;
-    if (auto* progress = std::get_if<PrefillProgress>(&*event)) {
-      message_.mutable_progress()->set_tokens_done(progress->done);
-      message_.mutable_progress()->set_prompt_tokens(progress->total);
-    } else {
-      AddLogprobs(std::get<PromptLogprobs>(*std::move(event)));
-    }
-    return true;
+  std::optional<ChunkJoiner::Told> told = chunks_.Next(pump_);
+  if (!told) return false;
+  if (auto* chunk = std::get_if<v1::Chunk>(&*told)) {
+    message_.mutable_chunk()->Swap(chunk);
+  } else if (const auto* progress = std::get_if<PrefillProgress>(&*told)) {
+    message_.mutable_progress()->set_tokens_done(progress->done);
+    message_.mutable_progress()->set_prompt_tokens(progress->total);
+  } else if (auto* logprobs = std::get_if<PromptLogprobs>(&*told)) {
+    AddLogprobs(std::move(*logprobs));
+  } else {
+    const Finished& finished = std::get<Finished>(*told);
+    ending_ = finished.status;
+    if (!finished.status.ok()) return false;
+    FillSummary(finished, pump_.request(), serving_, *message_.mutable_summary());
+    message_.mutable_summary()->set_request_id(message_in_.request_id());
   }
+  return true;
 }
 
 bool GenerateStream::NextEcho() {
@@ -124,35 +111,6 @@ void GenerateStream::AddLogprobs(PromptLogprobs logprobs) {
     FillLogprob(prompt[echoed_], result, *echo.add_logprobs());
     ++echoed_;
   }
-}
-
-void GenerateStream::AddToChunk(Token token) {
-  v1::Chunk& chunk = *message_.mutable_chunk();
-  chunk.set_choice(token.choice);
-  chunk.mutable_text()->append(token.text);
-  if (token.id >= 0) {
-    chunk.add_token_ids(token.id);
-    ++generated_[token.choice];
-    if (message_in_.has_logprobs()) FillLogprob(token.id, token.logprobs, *chunk.add_logprobs());
-  }
-  chunk.set_generated_tokens(generated_[token.choice]);
-  if (token.finish == FinishReason::kNone) return;
-  chunk.set_finish_reason(ToProto(token.finish));
-  if (token.finish == FinishReason::kStopString) {
-    chunk.set_stop_string(message_in_.stop().stop_strings(token.stop_index));
-  } else if (token.finish == FinishReason::kEos || token.finish == FinishReason::kStopToken) {
-    chunk.set_stop_token_id(token.id);
-  }
-}
-
-void GenerateStream::WriteSummary(const Finished& finished) {
-  v1::Summary& summary = *message_.mutable_summary();
-  FillUsage(finished.usage, *summary.mutable_usage());
-  FillTimings(finished.timings, *summary.mutable_timings());
-  summary.set_seed(pump_.request().sampling.seed);
-  summary.set_model_fingerprint(serving_.fingerprint);
-  summary.set_request_id(message_in_.request_id());
-  if (message_in_.has_session()) summary.set_session_position(finished.session_tokens);
 }
 
 void GenerateStream::End(const absl::Status& status) {

@@ -10,14 +10,6 @@
 namespace barista {
 namespace {
 
-absl::Status CheckTask(Task wanted, const Serving& serving) {
-  const Task task = serving.model.config().task;
-  if (task == wanted) return absl::OkStatus();
-  return MakeError({.reason = ErrorReason::kWrongTask},
-                   task == Task::kClassification ? "this model is a classifier: it answers Classify"
-                                                 : "this model is a language model: it answers Generate and Score");
-}
-
 absl::Status CheckRequestId(const std::string& id, const Serving& serving) {
   const auto printable = [](char c) { return c >= 0x20 && c < 0x7f; };
   if (static_cast<int64_t>(id.size()) > serving.limits.request_id_bytes_max) {
@@ -81,7 +73,10 @@ absl::Status CheckPositions(size_t prompt, int64_t more, absl::string_view field
 }
 
 absl::Status ParseSession(const v1::GenerateRequest& message, Request& request) {
-  if (!message.has_session()) return absl::OkStatus();
+  absl::StatusOr<std::string> mark = ParseMark(message.mark(), "mark");
+  if (!mark.ok()) return mark.status();
+  if (!message.has_session()) return mark->empty() ? absl::OkStatus() : FieldError("mark", "only with a session");
+  request.mark = *std::move(mark);
   absl::StatusOr<std::string> id = ParseSessionName(message.session(), "session");
   if (!id.ok()) return id.status();
   if (request.n > 1) return FieldError("n", absl::StrCat(request.n, " with a session, which has one past; fork it"));
@@ -99,6 +94,20 @@ absl::StatusOr<int32_t> CheckLogprobs(uint32_t value, absl::string_view field, c
 }
 
 }  // namespace
+
+absl::Status CheckTask(Task wanted, const Serving& serving) {
+  const Task task = serving.model.config().task;
+  if (task == wanted) return absl::OkStatus();
+  return MakeError({.reason = ErrorReason::kWrongTask},
+                   task == Task::kClassification ? "this model is a classifier: it answers Classify"
+                                                 : "this model is a language model: it answers Generate and Score");
+}
+
+absl::StatusOr<std::string> ParseMark(const std::string& mark, absl::string_view field) {
+  if (mark.empty()) return mark;
+  if (absl::Status status = CheckSessionId(mark, field); !status.ok()) return status;
+  return mark;
+}
 
 absl::StatusOr<std::vector<int32_t>> EncodeText(const std::string& text, absl::string_view field, bool add_special,
                                                 const Serving& serving) {
@@ -189,6 +198,9 @@ absl::StatusOr<Request> ParseAppend(const v1::AppendRequest& message, const Serv
   absl::StatusOr<std::string> id = ParseSessionName(message.session(), "session");
   if (!id.ok()) return id.status();
   request.session = *std::move(id);
+  absl::StatusOr<std::string> mark = ParseMark(message.mark(), "mark");
+  if (!mark.ok()) return mark.status();
+  request.mark = *std::move(mark);
   absl::Status s = ParseSessionPrompt(message, serving.limits.prompt_tokens_max, "prompt_tokens_max", serving, request);
   if (!s.ok()) return s;
   return request;
