@@ -108,8 +108,10 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
                  .step_target_seconds = config.step_target_ms / 1000,
                  .poison_freed_slots = config.poison_freed_slots,
                  .positions_max = positions_max});
+  ReplayCache replays;
   Serving serving = {.engine = engine,
                      .metrics = metrics,
+                     .replays = replays,
                      .model = **model,
                      .tokenizer = tokenizer->get(),
                      .limits = config.limits,

@@ -21,13 +21,23 @@ GenerateStream::GenerateStream(grpc::CallbackServerContext* context, const v1::G
       chunks_(message->stop(), message->has_logprobs()) {
   absl::StatusOr<Request> request = ParseGenerate(*message, serving, DeadlineOf(*context, serving));
   absl::Status status = request.status();
-  if (status.ok()) status = pump_.Submit(*std::move(request), [this] { Pump(); });
+  if (status.ok()) status = BeginOnce();
+  if (status.ok() && replay_ == nullptr) status = pump_.Submit(*std::move(request), [this] { Pump(); });
   if (!status.ok()) {
     absl::MutexLock lock(&mutex_);
     End(status);
     return;
   }
   Pump();  // the echo needs no event
+}
+
+absl::Status GenerateStream::BeginOnce() {
+  if (!message_in_.has_session() || message_in_.request_id().empty()) return absl::OkStatus();
+  absl::StatusOr<ReplayCache::Begun> begun = serving_.replays.Begin(message_in_.request_id(), message_in_);
+  if (!begun.ok()) return begun.status();
+  recording_ = std::move(begun->recording);
+  replay_ = std::move(begun->answer);
+  return absl::OkStatus();
 }
 
 void GenerateStream::OnDone() {
@@ -52,6 +62,7 @@ void GenerateStream::Pump() {
     if (ending_) {
       End(*ending_);
     } else if (NextMessage()) {
+      if (recording_ != nullptr) recording_->Add(message_);  // also what nobody reads: the session has it
       if (broken_) continue;
       writing_ = true;
       StartWrite(&message_);
@@ -62,6 +73,11 @@ void GenerateStream::Pump() {
 }
 
 bool GenerateStream::NextMessage() {
+  if (replay_ != nullptr) {
+    if (replayed_ < replay_->messages.size()) return message_.ParseFromString(replay_->messages[replayed_++]);
+    ending_ = replay_->status;
+    return false;
+  }
   if (message_in_.echo() && !message_in_.has_prompt_logprobs() && NextEcho()) return true;
   if (message_in_.has_prompt_logprobs() && echoed_ == 0 && pump_.request().prompt.size() == 1) {
     AddLogprobs({});  // the only token has none, so no event brings them
@@ -115,6 +131,7 @@ void GenerateStream::AddLogprobs(PromptLogprobs logprobs) {
 
 void GenerateStream::End(const absl::Status& status) {
   finished_ = true;
+  if (recording_ != nullptr) recording_->End(status);
   RecordEnd(status, serving_.metrics);
   Finish(ToGrpcStatus(status));
 }

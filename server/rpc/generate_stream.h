@@ -23,6 +23,8 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateRespons
   void OnDone() override;
 
   void Pump();  // writes the next message where none is in flight
+  // With a session and a request_id: a first call is recorded from here on, a repeat has what it replays.
+  absl::Status BeginOnce();
   // Fills message_ from waiting events, and ending_ with the last; false: nothing to write.
   bool NextMessage() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool NextEcho() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -32,11 +34,14 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateRespons
   const Serving& serving_;
   const v1::GenerateRequest message_in_;
   EventPump pump_;
+  std::shared_ptr<ReplayCache::Recording> recording_;  // of a first call
+  std::shared_ptr<const ReplayCache::Answer> replay_;  // of a repeat
 
   absl::Mutex mutex_;
   v1::GenerateResponse message_ ABSL_GUARDED_BY(mutex_);
   ChunkJoiner chunks_ ABSL_GUARDED_BY(mutex_);
-  int64_t echoed_ ABSL_GUARDED_BY(mutex_) = 0;  // prompt ids sent
+  size_t replayed_ ABSL_GUARDED_BY(mutex_) = 0;  // messages of replay_ sent
+  int64_t echoed_ ABSL_GUARDED_BY(mutex_) = 0;   // prompt ids sent
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool broken_ ABSL_GUARDED_BY(mutex_) = false;                 // the reader is gone: messages are dropped
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;               // Finish was called

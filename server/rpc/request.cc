@@ -10,15 +10,6 @@
 namespace barista {
 namespace {
 
-absl::Status CheckRequestId(const std::string& id, const Serving& serving) {
-  const auto printable = [](char c) { return c >= 0x20 && c < 0x7f; };
-  if (static_cast<int64_t>(id.size()) > serving.limits.request_id_bytes_max) {
-    return FieldError("request_id", absl::StrCat(id.size(), " bytes, limit ", serving.limits.request_id_bytes_max));
-  }
-  if (!std::all_of(id.begin(), id.end(), printable)) return FieldError("request_id", "not printable ASCII");
-  return absl::OkStatus();
-}
-
 // The prompt of any of the three messages: a oneof of `text` and `tokens`. `limit`: tokens.
 template <class Message>
 absl::StatusOr<std::vector<int32_t>> ParsePrompt(const Message& message, int64_t limit, absl::string_view limit_name,
@@ -101,6 +92,15 @@ absl::Status CheckTask(Task wanted, const Serving& serving) {
   return MakeError({.reason = ErrorReason::kWrongTask},
                    task == Task::kClassification ? "this model is a classifier: it answers Classify"
                                                  : "this model is a language model: it answers Generate and Score");
+}
+
+absl::Status CheckRequestId(const std::string& id, const Serving& serving) {
+  const auto printable = [](char c) { return c >= 0x20 && c < 0x7f; };
+  if (static_cast<int64_t>(id.size()) > serving.limits.request_id_bytes_max) {
+    return FieldError("request_id", absl::StrCat(id.size(), " bytes, limit ", serving.limits.request_id_bytes_max));
+  }
+  if (!std::all_of(id.begin(), id.end(), printable)) return FieldError("request_id", "not printable ASCII");
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> ParseMark(const std::string& mark, absl::string_view field) {

@@ -21,6 +21,8 @@ absl::StatusOr<Request> ParseClassify(const v1::ClassifyRequest& message, const 
 
 // Errors: kWrongTask.
 absl::Status CheckTask(Task wanted, const Serving& serving);
+// Printable ASCII within limits.request_id_bytes_max; empty: none.
+absl::Status CheckRequestId(const std::string& id, const Serving& serving);
 // The name of a mark, or empty: none. The characters are those of a session's id.
 absl::StatusOr<std::string> ParseMark(const std::string& mark, absl::string_view field);
 // Token ids of `text`, special tokens of tokenizer.json added where asked for. field: the path for messages.

@@ -6,6 +6,7 @@
 #include "server/engine/engine.h"
 #include "server/limits.h"
 #include "server/model/model.h"
+#include "server/rpc/replay_cache.h"
 #include "server/text/tokenizer.h"
 
 namespace barista {
@@ -13,6 +14,7 @@ namespace barista {
 struct Serving {
   Engine& engine;
   Metrics& metrics;
+  ReplayCache& replays;
   const Model& model;
   const Tokenizer* tokenizer = nullptr;  // null: token ids only
   Limits limits;

@@ -9,6 +9,7 @@
 #include "server/rpc/call_end.h"
 #include "server/rpc/export_stream.h"
 #include "server/rpc/import_stream.h"
+#include "server/rpc/request.h"
 #include "server/rpc/session_name.h"
 #include "server/rpc/status_map.h"
 #include "server/rpc/strict_methods.h"
@@ -95,15 +96,37 @@ grpc::ServerUnaryReactor* SessionService::Answer(grpc::CallbackServerContext& co
   return reactor;
 }
 
+template <class Request>
+grpc::ServerUnaryReactor* SessionService::AnswerOnce(grpc::CallbackServerContext& context, const Request& request,
+                                                     google::protobuf::Message& response, absl::Status checked,
+                                                     std::function<absl::Status(SessionTable&)> work) const {
+  if (checked.ok()) checked = CheckRequestId(request.request_id(), serving_);
+  if (!checked.ok() || request.request_id().empty()) return Answer(context, checked, std::move(work));
+  absl::StatusOr<ReplayCache::Begun> begun = serving_.replays.Begin(request.request_id(), request);
+  if (!begun.ok()) return Answer(context, begun.status(), std::move(work));
+  if (const auto& answer = begun->answer; answer != nullptr) {
+    if (!answer->messages.empty()) response.ParseFromString(answer->messages[0]);
+    return Answer(context, answer->status, [](SessionTable&) { return absl::OkStatus(); });
+  }
+  return Answer(context, absl::OkStatus(),
+                [recording = begun->recording, work = std::move(work), &response](SessionTable& sessions) {
+                  const absl::Status status = work(sessions);
+                  if (status.ok()) recording->Add(response);
+                  recording->End(status);
+                  return status;
+                });
+}
+
 grpc::ServerUnaryReactor* SessionService::CreateSession(grpc::CallbackServerContext* context,
                                                         const v1::CreateSessionRequest* request,
                                                         v1::CreateSessionResponse* response) {
   const std::string id = request->has_session_id() ? request->session_id() : DrawnSessionId();
-  return Answer(*context, CheckSessionId(id, "session_id"), [this, id, response](SessionTable& sessions) {
-    const absl::StatusOr<const Session*> session = sessions.Create(id);
-    if (session.ok()) Fill(**session, *response->mutable_session());
-    return session.status();
-  });
+  return AnswerOnce(*context, *request, *response, CheckSessionId(id, "session_id"),
+                    [this, id, response](SessionTable& sessions) {
+                      const absl::StatusOr<const Session*> session = sessions.Create(id);
+                      if (session.ok()) Fill(**session, *response->mutable_session());
+                      return session.status();
+                    });
 }
 
 grpc::ServerUnaryReactor* SessionService::GetSession(grpc::CallbackServerContext* context,
@@ -135,9 +158,10 @@ grpc::ServerUnaryReactor* SessionService::ListSessions(grpc::CallbackServerConte
 
 grpc::ServerUnaryReactor* SessionService::DeleteSession(grpc::CallbackServerContext* context,
                                                         const v1::DeleteSessionRequest* request,
-                                                        v1::DeleteSessionResponse*) {
+                                                        v1::DeleteSessionResponse* response) {
   const absl::StatusOr<std::string> id = ParseSessionName(request->name(), "name");
-  return Answer(*context, id.status(), [id](SessionTable& sessions) { return sessions.Delete(*id); });
+  return AnswerOnce(*context, *request, *response, id.status(),
+                    [id](SessionTable& sessions) { return sessions.Delete(*id); });
 }
 
 grpc::ServerUnaryReactor* SessionService::ForkSession(grpc::CallbackServerContext* context,
@@ -146,7 +170,7 @@ grpc::ServerUnaryReactor* SessionService::ForkSession(grpc::CallbackServerContex
   const absl::StatusOr<std::string> id = ParseSessionName(request->name(), "name");
   const absl::Status checked = id.ok() ? CheckForkIds(*request) : id.status();
   const std::vector<std::string> children(request->session_ids().begin(), request->session_ids().end());
-  return Answer(*context, checked, [this, id, children, response](SessionTable& sessions) {
+  return AnswerOnce(*context, *request, *response, checked, [this, id, children, response](SessionTable& sessions) {
     const absl::StatusOr<std::vector<const Session*>> made = sessions.Fork(*id, children);
     if (!made.ok()) return made.status();
     for (const Session* session : *made) Fill(*session, *response->add_sessions());

@@ -29,6 +29,11 @@ class SessionService final : public v1::SessionService::CallbackService {
   // Answers with what `work` returns, run on the engine's thread; with `checked` at once where that is an error.
   grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext& context, absl::Status checked,
                                    std::function<absl::Status(SessionTable&)> work) const;
+  // The same for a call that changes something: safe to repeat by request_id (replay_cache.h).
+  template <class Request>
+  grpc::ServerUnaryReactor* AnswerOnce(grpc::CallbackServerContext& context, const Request& request,
+                                       google::protobuf::Message& response, absl::Status checked,
+                                       std::function<absl::Status(SessionTable&)> work) const;
   void Fill(const Session& session, v1::Session& to) const;
 
   const Serving& serving_;
