@@ -84,6 +84,10 @@ class Conversation:
         for message in messages:
             self._sent.put(message)
 
+    def unsent(self):
+        """Messages that gRPC has not taken yet."""
+        return self._sent.qsize()
+
     def close(self):
         self._sent.put(None)
 

@@ -177,6 +177,24 @@ def test_many_actions_may_be_sent_at_once(client):
     assert client.get_session(name).position == 50 * 3 + 50 * 2
 
 
+def test_a_caller_that_sends_faster_than_its_actions_run_is_not_read_from(client):
+    name = client.create_session().name
+    talk = Conversation(client, name, stop=ENDLESS)
+    talk.send(append([1]), generate(), *(append([7] * 50_000) for _ in range(400)))  # 20 MB behind an endless one
+    left = 0
+
+    def stays():
+        nonlocal left
+        before, left = left, talk.unsent()
+        position = client.get_session(name).position
+        until(lambda: client.get_session(name).position > position + 500, what="500 more tokens")
+        return left == before > 0
+    until(stays, what="a sender that waits")
+    talk.stream.cancel()
+    talk.close()
+    until(lambda: not client.get_session(name).busy, what="a free session")
+
+
 def test_closing_the_sending_side_ends_the_stream_when_all_is_answered(client):
     name = client.create_session().name
     talk = Conversation(client, name, stop=length(200))
