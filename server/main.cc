@@ -163,8 +163,10 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
                  .prefix_tokens_min = config.prefix_tokens_min,
                  .tiers = tiers});
   engine.Adopt(stored);
+  ReplayCache replays;
   Serving serving = {.engine = engine,
                      .metrics = metrics,
+                     .replays = replays,
                      .model = **model,
                      .tokenizer = tokenizer->get(),
                      .limits = config.limits,
