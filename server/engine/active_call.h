@@ -8,6 +8,7 @@
 
 #include "server/engine/call.h"
 #include "server/engine/session.h"
+#include "server/engine/speculation.h"
 #include "server/text/text_stream.h"
 
 namespace barista {
@@ -19,6 +20,7 @@ struct Choice {
   std::unique_ptr<TextStream> text;  // null without a tokenizer
   bool ended = false;
   TimePoint last_token;
+  std::unique_ptr<Speculation> speculation;  // null where not asked for
 };
 
 struct ActiveCall {
@@ -32,7 +34,8 @@ struct ActiveCall {
   bool fed_last = false;          // nothing will be fed any more
   int64_t prompt_done = 0;        // tokens of prompt() in the state of choice 0
   bool ended = false;
-  int64_t generated = 0;         // over all choices
+  int64_t generated = 0;  // over all choices
+  int64_t drafted = 0, accepted = 0;
   std::vector<int32_t> end_ids;  // the model's eos_ids end-of-sequence ids, then the request's stop token ids
   size_t eos_ids = 0;
 

@@ -27,6 +27,7 @@ void Engine::Deliver(ActiveCall& active, int32_t c, SampleResult result) {
   ++active.generated;
   metrics_.generation_tokens_total.Increment();
   if (active.counts_tokens()) choice.sequence.counts.AddOutput(result.token);
+  if (choice.speculation != nullptr) choice.speculation->Push(result.token);
 
   Token token = {.choice = c, .id = result.token};
   const auto end = std::find(active.end_ids.begin(), active.end_ids.end(), result.token);
@@ -71,6 +72,7 @@ void Engine::EndChoice(ActiveCall& active, int32_t c, Token last) {
   }
   active.call->Push(std::move(last));
   choice.ended = true;
+  choice.speculation.reset();
   if (active.session != nullptr && choice.text != nullptr) choice.sequence.decoded = choice.text->state().detokenizer;
   if (active.session == nullptr) choice.sequence.lease = SlotLease();
   const bool all = std::all_of(active.choices.begin(), active.choices.end(), [](const Choice& x) { return x.ended; });
@@ -102,7 +104,10 @@ void Engine::End(ActiveCall& active, absl::Status status, std::vector<double> cl
   const TimePoint prefill_end = prefilled ? active.prefilled : now;
   Finished finished = {
       .status = status,
-      .usage = {.prompt_tokens = active.prompt_tokens(), .generated_tokens = active.generated},
+      .usage = {.prompt_tokens = active.prompt_tokens(),
+                .generated_tokens = active.generated,
+                .drafted_tokens = active.drafted,
+                .accepted_tokens = active.accepted},
       .timings = {.queue = SecondsBetween(active.arrived, admitted ? active.admitted : now),
                   .prefill = admitted ? SecondsBetween(active.admitted, prefill_end) : 0,
                   .decode = prefilled ? SecondsBetween(prefill_end, now) : 0,

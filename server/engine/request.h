@@ -33,9 +33,10 @@ struct Request {
   std::vector<int32_t> opening;  // instead of prompt, where that session is empty: with special tokens
   SamplingParams sampling;
   StopParams stop;
-  int32_t n = 1;                 // choices; 1 with a session
-  int32_t logprobs = -1;         // of generated tokens: -1 none, k >= 0 the token's own and the k largest
-  int32_t prompt_logprobs = -1;  // the same for the prompt; a Score request has it >= 0
+  int32_t n = 1;                   // choices; 1 with a session
+  int32_t logprobs = -1;           // of generated tokens: -1 none, k >= 0 the token's own and the k largest
+  int32_t prompt_logprobs = -1;    // the same for the prompt; a Score request has it >= 0
+  int32_t speculation_tokens = 0;  // drafted a step, at most; 0: no speculation
   TimePoint deadline = TimePoint::max();
 };
 

@@ -52,6 +52,7 @@ void FillLimits(const Limits& l, v1::Limits& to) {
   to.set_positions_max(l.positions_max);
   to.set_message_bytes_max(l.message_bytes_max);
   to.set_classify_tokens_max(l.classify_tokens_max);
+  to.set_speculation_tokens_max(l.speculation_tokens_max);
 }
 
 void FillDefaults(const SamplingParams& p, v1::SamplingParams& to) {

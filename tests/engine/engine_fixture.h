@@ -18,9 +18,9 @@ namespace barista {
 
 class EngineTest : public testing::Test {
  protected:
-  void Start(int32_t slots, EngineOptions options = {}, const std::string& backend = "cpu") {
-    m_ = LoadedModel::Load("tests/golden/variants/macchiato-rglru", {.kind = backend, .threads = 1},
-                           {.rows_max = 128, .logits_rows_max = 8}, slots);
+  void Start(int32_t slots, EngineOptions options = {}, const std::string& backend = "cpu",
+             const std::string& directory = "tests/golden/variants/macchiato-rglru") {
+    m_ = LoadedModel::Load(directory, {.kind = backend, .threads = 1}, {.rows_max = 128, .logits_rows_max = 8}, slots);
     options.poison_freed_slots = true;
     engine_ = std::make_unique<Engine>(*m_.model, *m_.pool, nullptr, metrics_, clock_, options);
   }
