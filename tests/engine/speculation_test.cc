@@ -297,17 +297,16 @@ TEST_F(SpeculationTest, ASlowReaderStillBoundsTheOutbox) {
   options.outbox_events_max = 12;
   Start(8, options);
   const Request request = Narrow(Generate({10, 10, 10}, 60), 1);
-  const Seen want = Run(request);
   auto call = Submit(Speculating(request, 5));
   std::vector<int32_t> tokens;
   for (int i = 0; i < 100 && !engine_->idle(); ++i) {
     Steps(10);  // more than the outbox holds
     const Seen seen = Drain(*call);
     ASSERT_FALSE(seen.tokens.empty());
-    if (!seen.finished) EXPECT_LE(seen.tokens[0].size(), 12u);
+    EXPECT_LE(seen.tokens[0].size(), 12u);
     tokens.insert(tokens.end(), seen.tokens[0].begin(), seen.tokens[0].end());
   }
-  EXPECT_EQ(tokens, want.tokens[0]);
+  EXPECT_EQ(tokens, std::vector<int32_t>(60, 10));
 }
 
 TEST_F(SpeculationTest, NothingIsDraftedBeyondTheLastToken) {
