@@ -1,11 +1,12 @@
 // Speculation against plain decoding, by the engine without gRPC: the same calls with and without, in turns.
 //
 //   speculation_bench --model=DIR [--draft=4] [--streams=1,4] [--tokens=200] [--rounds=5] [--weights=stored]
-//                     [--threads=0]
+//                     [--threads=0] [--cpu_time]
 //
 // Texts, from what a draft can do at best to where it can do nothing. The first four draw from 1, 2, 4 and 16 ids alike
-// (a logit_bias forces that), so most drafts are right in the first and wrong in the fourth; the fifth draws from the
-// whole vocabulary, where hardly anything is drafted; the last is what the model says by itself, greedy.
+// (a logit_bias and a high temperature force that), so most drafts are right in the first and wrong in the fourth; the
+// fifth draws from the whole vocabulary, where hardly anything is drafted; the last is what the model says by itself,
+// greedy.
 #include <algorithm>
 #include <cstdio>
 #include <memory>
@@ -29,6 +30,7 @@ ABSL_FLAG(int, draft, 4, "tokens drafted a step");
 ABSL_FLAG(StringList, streams, StringList({"1", "4"}), "calls side by side");
 ABSL_FLAG(int, tokens, 200, "tokens that every call draws");
 ABSL_FLAG(int, rounds, 5, "rounds");
+ABSL_FLAG(bool, cpu_time, false, "with one thread: count the time it ran, for drafts on a busy machine");
 
 namespace barista::bench {
 namespace {
@@ -39,8 +41,8 @@ struct Text {
   float temperature;
 };
 
-constexpr Text kTexts[] = {{"one id", 1, 1},           {"2 ids", 2, 1}, {"4 ids", 4, 1}, {"16 ids", 16, 1},
-                           {"whole vocabulary", 0, 1}, {"greedy", 0, 0}};
+constexpr Text kTexts[] = {{"one id", 1, 20},  {"2 ids", 2, 20},           {"4 ids", 4, 20},
+                           {"16 ids", 16, 20}, {"whole vocabulary", 0, 1}, {"greedy", 0, 0}};
 
 struct Point {
   Text text;
@@ -56,7 +58,7 @@ Request RequestOf(const Text& text, int stream, int64_t vocab) {
   request.sampling.temperature = text.temperature;
   request.sampling.seed = stream;
   const int32_t step = static_cast<int32_t>(vocab) / 17;
-  for (int32_t i = 1; i <= text.ids; ++i) request.sampling.logit_bias.push_back({i * step, 1000.0f});
+  for (int32_t i = 1; i <= text.ids; ++i) request.sampling.logit_bias.push_back({i * step, 4000.0f});
   request.stop.max_tokens = absl::GetFlag(FLAGS_tokens);
   request.stop.ignore_eos = true;
   return request;
@@ -71,9 +73,10 @@ void Measure(Engine& engine, Point& point, int32_t draft, int64_t vocab) {
     calls.push_back(*engine.Submit(std::move(request), [] {}));
   }
   engine.Step();
-  const double begin = Now();
+  const bench::Clock now = absl::GetFlag(FLAGS_threads) == 1 && absl::GetFlag(FLAGS_cpu_time) ? ThreadTime : Now;
+  const double begin = now();
   while (!engine.idle()) engine.Step();
-  const double seconds = Now() - begin;
+  const double seconds = now() - begin;
   for (const std::shared_ptr<Call>& call : calls) {
     bool resumed;
     while (const std::optional<Event> event = call->Pop(resumed)) {
