@@ -115,11 +115,14 @@ void Engine::SampleRows(absl::Span<const Due> dues, const Rows& logits) {
   for (size_t i = 0; i < dues.size(); ++i) {
     const auto& [active, c, rows] = dues[i];
     if (active->ended) continue;
-    const int32_t token = sample_results_[i].token;
-    Deliver(*active, c, std::move(sample_results_[i]));
     Choice& choice = active->choices[c];
-    if (rows == 1 || active->ended || choice.ended) continue;
-    if (choice.speculation->Accept(token, choice.sequence, slots_)) ++active->accepted;
+    const int32_t token = sample_results_[i].token;
+    if (rows > 1 && choice.speculation->Expects(token)) {
+      ++active->accepted;
+      metrics_.accepted_tokens_total.Increment();
+    }
+    Deliver(*active, c, std::move(sample_results_[i]));
+    if (rows > 1 && !active->ended && !choice.ended) choice.speculation->Accept(token, choice.sequence, slots_);
   }
 }
 

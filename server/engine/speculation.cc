@@ -52,21 +52,16 @@ void Speculation::Extend(int32_t count, std::vector<Segment>& segments, std::vec
   }
 }
 
-bool Speculation::Accept(int32_t token, Sequence& sequence, SlotTable& slots) {
-  if (accepted_ == verifying_) {
-    length_ = std::min(2 * length_, tokens_max_);
-    return false;
-  }
-  if (draft_[accepted_] != token) {
-    length_ = std::max(accepted_, 1);
-    return false;
+void Speculation::Accept(int32_t token, Sequence& sequence, SlotTable& slots) {
+  if (!Expects(token)) {
+    length_ = accepted_ == verifying_ ? std::min(2 * length_, tokens_max_) : std::max(accepted_, 1);
+    return;
   }
   Loan& loan = loans_[accepted_++];
   slots.Exchange(sequence.lease, loan.lease);
   loan.stale_begin = loan.stale_end = sequence.position;  // it holds the state before this token
   ++sequence.position;
   sequence.pending = -1;
-  return true;
 }
 
 }  // namespace barista

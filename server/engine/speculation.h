@@ -33,9 +33,11 @@ class Speculation {
   // The slot of the chain's row >= 1.
   int32_t slot(int32_t row) const { return loans_[row - 1].lease.slot(); }
 
-  // Sampling: `token` was drawn after the last row that holds. True where it is the one that was drafted: the next row
-  // holds too, and `sequence` is behind it now, without a pending token.
-  bool Accept(int32_t token, Sequence& sequence, SlotTable& slots);
+  // Sampling. Whether `token`, drawn after the last row that holds, is the one that was drafted there.
+  bool Expects(int32_t token) const { return accepted_ < verifying_ && draft_[accepted_] == token; }
+  // It was drawn, and the sequence goes on. Where it was drafted the next row holds too, and `sequence` is behind that
+  // now, without a pending token.
+  void Accept(int32_t token, Sequence& sequence, SlotTable& slots);
   // Of this step: drafted tokens that are verified in it, and of these how many were accepted so far.
   int32_t verifying() const { return verifying_; }
   int32_t accepted() const { return accepted_; }

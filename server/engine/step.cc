@@ -97,8 +97,10 @@ void Engine::Forward() {
       tokens_.insert(tokens_.end(), from, from + s.tokens);
     } else {
       tokens_.push_back(sequence.pending);
-      if (s.tokens > 1) active->choices[c].speculation->Extend(s.tokens - 1, segments_, tokens_);
+      if (s.tokens == 1) continue;
+      active->choices[c].speculation->Extend(s.tokens - 1, segments_, tokens_);
       active->drafted += s.tokens - 1;
+      metrics_.drafted_tokens_total.Increment(s.tokens - 1);
     }
   }
   model_.Forward(segments_, tokens_, pool_);

@@ -40,6 +40,8 @@ class Metrics {
   prometheus::Histogram& batch_size;
   prometheus::Counter& prompt_tokens_total;
   prometheus::Counter& generation_tokens_total;
+  prometheus::Counter& drafted_tokens_total;
+  prometheus::Counter& accepted_tokens_total;
   prometheus::Counter& state_nonfinite_total;
   prometheus::Gauge& num_requests_running;
   prometheus::Gauge& num_requests_waiting;
