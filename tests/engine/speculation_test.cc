@@ -263,6 +263,43 @@ TEST_F(SpeculationTest, SlotsOnLoanAreNobodysSlots) {
   EXPECT_EQ(Drain(*again).tokens, want.tokens);
 }
 
+// Loans are taken back and lent again while drafts go on.
+TEST_F(SpeculationTest, BitsDoNotDependOnWhichSlotsComeAndGo) {
+  EngineOptions options;
+  options.outbox_events_max = 1000;  // nobody reads meanwhile
+  for (const uint64_t seed : {1, 2, 3, 4}) {
+    Start(10, options);
+    const std::vector<std::string> names = {"a", "b"};
+    std::vector<Request> requests;
+    for (const std::string& name : names) {
+      Post([&](SessionTable& s) {
+        ASSERT_TRUE(s.Create(name).ok());
+        ASSERT_TRUE(s.Create("plain-" + name).ok());
+      });
+      requests.push_back(Narrow(Generate(Prompt(9), 300), 2, seed + requests.size()));
+      requests.back().session = "plain-" + name;
+      requests.back().opening = requests.back().prompt;
+    }
+    std::vector<Seen> want;
+    for (const Request& request : requests) want.push_back(Run(request));
+    std::vector<std::shared_ptr<Call>> calls;
+    for (size_t i = 0; i < names.size(); ++i) {
+      requests[i].session = names[i];
+      calls.push_back(Submit(Speculating(requests[i], 8)));
+    }
+    std::mt19937 random(static_cast<uint32_t>(seed));
+    for (int others = 0; others < 100; ++others) {
+      Submit(Generate(Prompt(3), 1 + static_cast<int32_t>(random() % 5)));
+      Steps(static_cast<int>(random() % 3));
+    }
+    RunToIdle();
+    for (size_t i = 0; i < names.size(); ++i) {
+      ExpectEqual(Drain(*calls[i]), want[i]);
+      ExpectEqual(Export(names[i]), Export("plain-" + names[i]));
+    }
+  }
+}
+
 TEST_F(SpeculationTest, ACancelledCallLeavesTheSessionWherePlainDecodingHadIt) {
   Start(8);
   for (const int steps : {1, 2, 3, 5, 9}) {
