@@ -77,7 +77,13 @@ void CpuBackend::ForPairs(Segments segments, int64_t kv_heads, double ns, PairWo
   for (const Segment& segment : segments) rows += segment.rows;
   const double total = static_cast<double>(rows * kv_heads) * ns;
   const auto run = [&](int64_t first, int64_t count) {
-    for (int64_t pair = first; pair < first + count; ++pair) work(segments[pair / kv_heads], pair % kv_heads);
+    for (int64_t pair = first; pair < first + count; ++pair) {
+      size_t segment = pair / kv_heads;
+      if (segments[segment].from >= 0) continue;  // a chain is run by its first segment's item, in order
+      do {
+        work(segments[segment++], pair % kv_heads);
+      } while (segment < segments.size() && segments[segment].from >= 0);
+    }
   };
   if (total <= kInlineNs || pool_.threads() == 1) return run(0, pairs);
   const int64_t count = std::clamp<int64_t>(static_cast<int64_t>(kItemNs * static_cast<double>(pairs) / total), 1,

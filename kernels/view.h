@@ -63,6 +63,14 @@ struct Segment {
   int32_t rows = 0;
   int64_t position = 0;
   bool prefill = false;
+
+  // A chain: consecutive segments of one decode row each, in slots of their own. A segment with `from` >= 0 follows the
+  // one of that slot in the list, and its slot becomes what that one left behind, one token further: afterwards the
+  // chain's slots hold the sequence's state after each of its tokens. Of the rings only the rows of tokens
+  // [stale_begin, stale_end) are taken over: the rest is equal already.
+  int32_t from = -1;
+  int64_t stale_begin = 0;
+  int64_t stale_end = 0;
 };
 
 inline constexpr int64_t kChunk = 64;  // tokens

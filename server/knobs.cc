@@ -75,6 +75,8 @@ const std::vector<Knob>& Knobs() {
       {"prompt_bytes_max", "bytes of a prompt's text", IntKnob{FIELD(limits.prompt_bytes_max), 1, 1 << 26}},
       {"max_tokens_max", "tokens a choice may ask for", IntKnob{FIELD(limits.max_tokens_max), 1, 1 << 30}},
       {"n_max", "choices of one request", IntKnob{FIELD(limits.n_max), 1, 1024}},
+      {"speculation_tokens_max", "tokens a request may have drafted a step",
+       IntKnob{FIELD(limits.speculation_tokens_max), 0, 64}},
       {"score_tokens_max", "tokens of a text that is scored", IntKnob{FIELD(limits.score_tokens_max), 1, 1 << 20}},
       {"classify_tokens_max", "tokens of a text that is classified",
        IntKnob{FIELD(limits.classify_tokens_max), 1, 1 << 16}},

@@ -15,6 +15,7 @@ struct Limits {
   int64_t logit_bias_entries_max = 1024;
   int64_t n_max = 16;
   int64_t logprobs_max = 20;
+  int64_t speculation_tokens_max = 16;
   int64_t score_tokens_max = int64_t{1} << 17;
   int64_t classify_tokens_max = 4096;  // the encoder reads the whole text at once
   int64_t request_id_bytes_max = 64;

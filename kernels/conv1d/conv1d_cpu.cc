@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "kernels/chain.h"
 #include "kernels/conv1d/conv1d.h"
 #include "kernels/math/isa.h"
 

@@ -1,3 +1,4 @@
+#include "kernels/chain.h"
 #include "kernels/conv1d/conv1d.h"
 
 namespace barista {
@@ -9,6 +10,7 @@ void Conv1dRef(const Conv1dArgs& a) {
   const int64_t D = a.x.cols, past = a.width - 1;
   for (const Segment& s : a.segments) {
     T* inputs = past == 0 ? nullptr : a.inputs.slot<T>(s.slot);
+    if (s.from >= 0 && past > 0) TakeOver(a.inputs, s, 0, past * D);
     for (int64_t i = 0; i < s.rows; ++i) {
       const int64_t t = s.position + i;
       const T* x = a.x.row<T>(s.row + i);

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/chain.h"
 #include "kernels/latte/dither.h"
 #include "kernels/latte/latte.h"
 #include "kernels/math/isa.h"

@@ -3,6 +3,7 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/chain.h"
 #include "kernels/latte/latte.h"
 
 namespace barista {
@@ -23,6 +24,11 @@ void LatteRef(const LatteArgs& a) {
     T* max = a.max.slot<T>(s.slot);
     T* alpha = a.alpha.slot<T>(s.slot);
     T* vtilde = a.vtilde.slot<T>(s.slot);
+    if (s.from >= 0) {
+      TakeOver(a.max, s, 0, a.kv_heads * M);
+      TakeOver(a.alpha, s, 0, a.kv_heads * M);
+      TakeOver(a.vtilde, s, 0, a.kv_heads * M * E);
+    }
     for (int64_t row = s.row; row < s.row + s.rows; ++row) {
       const T* v = a.v.row<T>(row);
       T* y = a.y.row<T>(row);

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "kernels/chain.h"
 #include "kernels/math/isa.h"
 #include "kernels/rglru/rglru.h"
 

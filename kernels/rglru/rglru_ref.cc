@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "kernels/chain.h"
 #include "kernels/rglru/rglru.h"
 
 namespace barista {
@@ -10,6 +11,7 @@ void RglruRef(const RglruArgs& a) {
   const auto sigmoid = [](T x) { return 1 / (1 + std::exp(-x)); };
   for (const Segment& s : a.segments) {
     T* h = a.h.slot<T>(s.slot);
+    if (s.from >= 0) TakeOver(a.h, s, 0, a.x.cols);
     for (int64_t i = 0; i < s.rows; ++i) {
       const int64_t row = s.row + i;
       for (int64_t d = 0; d < a.x.cols; ++d) {

@@ -2,6 +2,7 @@
 #include <cstring>
 #include <limits>
 
+#include "kernels/chain.h"
 #include "kernels/math/isa.h"
 #include "kernels/math/scratch.h"
 #include "kernels/window_attention/window_attention.h"

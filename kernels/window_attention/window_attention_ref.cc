@@ -3,6 +3,7 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/chain.h"
 #include "kernels/window_attention/window_attention.h"
 
 namespace barista {
@@ -42,6 +43,10 @@ void WindowAttentionRef(const WindowAttentionArgs& a) {
   const int64_t E = a.head_dim, share = a.heads / a.kv_heads;
   std::vector<T> key(E), value(E), score(a.window), sum(E);
   for (const Segment& s : a.segments) {
+    for (int64_t g = 0; s.from >= 0 && g < a.kv_heads; ++g) {
+      TakeOverRing(a.keys, s, g * a.capacity * E, a.capacity, E);
+      TakeOverRing(a.values, s, g * a.capacity * E, a.capacity, E);
+    }
     for (int64_t i = 0; i < s.rows; ++i) {
       const int64_t row = s.row + i, t = s.position + i, first = std::max<int64_t>(0, t - a.window + 1);
       for (int64_t g = 0; g < a.kv_heads; ++g) {

@@ -10,6 +10,7 @@
 #include "server/engine/prefix_cache.h"
 #include "server/engine/replay.h"
 #include "server/engine/session.h"
+#include "server/engine/speculation.h"
 #include "server/text/text_stream.h"
 
 namespace barista {
@@ -21,6 +22,7 @@ struct Choice {
   std::unique_ptr<TextStream> text;  // null without a tokenizer
   bool ended = false;
   TimePoint last_token;
+  std::unique_ptr<Speculation> speculation;  // null where not asked for
 };
 
 struct ActiveCall {
@@ -41,7 +43,8 @@ struct ActiveCall {
   std::shared_ptr<std::optional<absl::Status>> brought;
   bool waits_for_session = false;  // and so the session is busy
   bool ended = false;
-  int64_t generated = 0;         // over all choices
+  int64_t generated = 0;  // over all choices
+  int64_t drafted = 0, accepted = 0;
   std::vector<int32_t> end_ids;  // the model's eos_ids end-of-sequence ids, then the request's stop token ids
   size_t eos_ids = 0;
 

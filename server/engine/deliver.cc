@@ -28,6 +28,7 @@ void Engine::Deliver(ActiveCall& active, int32_t c, SampleResult result) {
   metrics_.generation_tokens_total.Increment();
   if (active.counts_tokens()) choice.sequence.counts.AddOutput(result.token);
   if (active.session != nullptr && states_.on()) active.session->past.Drew(result.token);
+  if (choice.speculation != nullptr) choice.speculation->Push(result.token);
 
   Token token = {.choice = c, .id = result.token};
   const auto end = std::find(active.end_ids.begin(), active.end_ids.end(), result.token);
@@ -72,6 +73,7 @@ void Engine::EndChoice(ActiveCall& active, int32_t c, Token last) {
   }
   active.call->Push(std::move(last));
   choice.ended = true;
+  choice.speculation.reset();
   if (active.keeps_state() && choice.text != nullptr) choice.sequence.decoded = choice.text->state().detokenizer;
   if (!active.keeps_state()) choice.sequence.lease = SlotLease();
   const bool all = std::all_of(active.choices.begin(), active.choices.end(), [](const Choice& x) { return x.ended; });
@@ -113,7 +115,9 @@ void Engine::End(ActiveCall& active, absl::Status status, std::vector<double> cl
       .status = status,
       .usage = {.prompt_tokens = active.replay != nullptr ? 0 : active.prompt_tokens(),
                 .generated_tokens = active.generated,
-                .cached_tokens = active.cached},
+                .cached_tokens = active.cached,
+                .drafted_tokens = active.drafted,
+                .accepted_tokens = active.accepted},
       .timings = {.queue = SecondsBetween(active.arrived, admitted ? active.admitted : now),
                   .prefill = admitted ? SecondsBetween(active.admitted, prefill_end) : 0,
                   .decode = prefilled ? SecondsBetween(prefill_end, now) : 0,

@@ -94,9 +94,9 @@ absl::StatusOr<std::shared_ptr<Call>> Engine::Submit(Request request, std::funct
   ActiveCall active;
   active.arrived = clock_.Now();
   const int32_t n = request.n;
-  const bool kept = !request.session.empty();  // it has its slot, and waits for none
   // What one step may send always fits in an empty outbox (Plan), or the call would never run.
-  const size_t outbox_events_max = std::max<size_t>(options_.outbox_events_max, n + 2);
+  const size_t outbox_events_max = std::max(options_.outbox_events_max, StepEventsMax(request));
+  const bool kept = !request.session.empty();
   if (request.kind == RequestKind::kGenerate && request.cache && states_.on() && request.start == nullptr &&
       request.prompt_logprobs < 0) {
     active.keys = prefix_keys_.Of(request.tenant, kept ? request.opening : request.prompt);
@@ -332,7 +332,12 @@ void Engine::Begin(std::unique_ptr<ActiveCall> active) {
   active->eos_ids = active->end_ids.size();
   active->end_ids.insert(active->end_ids.end(), stop.stop_token_ids.begin(), stop.stop_token_ids.end());
   for (Choice& choice : active->choices) {
-    if (tokenizer_ == nullptr) break;
+    if (active->request().speculation_tokens > 0) {
+      choice.speculation = std::make_unique<Speculation>(active->request().speculation_tokens);
+      if (choice.sequence.pending >= 0) choice.speculation->Push(choice.sequence.pending);
+      choice.speculation->Read(active->prompt());
+    }
+    if (tokenizer_ == nullptr) continue;
     TextStreamState text;
     if (active->prompt().empty()) text.detokenizer = choice.sequence.decoded;  // the text goes on
     // Below min_tokens no stop string is looked for.

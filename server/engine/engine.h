@@ -92,6 +92,16 @@ class Engine {
  private:
   void Run();
 
+  struct Place {
+    ActiveCall* active;
+    int32_t choice;
+  };
+  struct Due {  // to be sampled
+    ActiveCall* active;
+    int32_t choice;
+    int32_t rows;  // of the step: one, and one a drafted token
+  };
+
   // The phases of a step, in order.
   void RunPosted();
   void TakeSubmitted();
@@ -119,8 +129,14 @@ class Engine {
   void ScorePrompts();
   void AfterForward();
   void SampleAll();
+  void SampleTile(absl::Span<const Due> dues);  // whose rows are at most logits_rows_max
+  void SampleRows(absl::Span<const Due> dues, const Rows& logits);
   void Classify(ActiveCall& active);
 
+  // Events that a step may send for the call.
+  static size_t StepEventsMax(const Request& request);
+  // How many tokens are drafted for the choice's next step.
+  int32_t Draft(const ActiveCall& active, Choice& choice);
   void Deliver(ActiveCall& active, int32_t choice, SampleResult result);
   static Token Stopped(Token token, int32_t stop_index);
   void EndChoice(ActiveCall& active, int32_t choice, Token last);
@@ -169,18 +185,14 @@ class Engine {
   uint64_t steps_ = 0;
 
   // Of the step in hand; kept so that a step allocates nothing.
-  struct Place {
-    ActiveCall* active;
-    int32_t choice;
-  };
   std::vector<Runnable> runnables_;
   std::vector<Place> places_;  // beside runnables_
   std::vector<Place>
       ready_;  // no token is due: the state is ready to draw from (a session that was appended to or forked)
   std::vector<Scheduled> plan_;
-  std::vector<Segment> segments_;  // beside plan_
+  std::vector<Segment> segments_;  // beside plan_, those of drafted tokens between
   std::vector<int32_t> tokens_;
-  std::vector<Place> sampled_;
+  std::vector<Due> due_, tile_, reached_;
   std::vector<SampleRow> sample_rows_;
   std::vector<SampleResult> sample_results_;
   std::vector<int32_t> sample_slots_;

@@ -39,6 +39,8 @@ struct Usage {
   int64_t prompt_tokens = 0;
   int64_t generated_tokens = 0;
   int64_t cached_tokens = 0;
+  int64_t drafted_tokens = 0;   // with speculation: verified in a step that drew the token before them
+  int64_t accepted_tokens = 0;  // of these, drawn
 };
 
 struct Timings {  // seconds

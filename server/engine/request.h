@@ -46,6 +46,7 @@ struct Request {
   int32_t n = 1;                             // choices; 1 with a session
   int32_t logprobs = -1;                     // of generated tokens: -1 none, k >= 0 the token's own and the k largest
   int32_t prompt_logprobs = -1;              // the same for the prompt; a Score request has it >= 0
+  int32_t speculation_tokens = 0;            // drafted a step, at most; 0: no speculation
   bool cache = true;                         // states of earlier prompts may be used, and this one's kept
   std::shared_ptr<const SessionCopy> start;  // a past to continue instead of a session's
   bool seal = false;                         // the state after the call is wanted

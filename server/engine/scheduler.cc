@@ -17,13 +17,16 @@ void Schedule(absl::Span<const Runnable> runnables, const StepBudget& budget, ui
   }
   // One cut of a prompt always fits, however many sequences decode.
   const int64_t decodes_max = budget.rows_max - (waiting_prompts > 0 ? kChunk : 0);
+  int64_t spare = std::max<int64_t>(decodes_max - decoding, 0);  // rows for drafts
   const int32_t turn = decoding > decodes_max ? static_cast<int32_t>(first % count) : 0;
   for (int32_t i = 0; i < count && rows < decodes_max; ++i) {
     const int32_t index = (i + turn) % count;
     const Runnable& r = runnables[index];
     if (r.paused || r.prompt_left > 0) continue;
-    plan.push_back({.index = index, .tokens = 1, .prefill = false});
-    ++rows;
+    const int32_t draft = static_cast<int32_t>(std::min<int64_t>(r.draft, spare));
+    plan.push_back({.index = index, .tokens = 1 + draft, .prefill = false});
+    rows += 1 + draft;
+    spare -= draft;
   }
   int64_t tokens = decoding > 0 ? std::min(budget.prefill_tokens, budget.rows_max - rows) : budget.rows_max;
   for (int32_t index = 0; index < count; ++index) {

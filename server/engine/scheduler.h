@@ -1,7 +1,8 @@
 // Who runs in the next step: a pure function of what waits, what runs and the token budget.
 //
-// A step takes one token of every decoding sequence, then prompt tokens, oldest prompt first, up to the budget. Prompts
-// are cut at absolute positions divisible by kChunk or at their end and nowhere else, so the budget never changes bits.
+// A step takes one token of every decoding sequence, with those drafted after it, then prompt tokens, oldest prompt
+// first, up to the budget. Prompts are cut at absolute positions divisible by kChunk or at their end and nowhere else,
+// so the budget never changes bits.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +17,7 @@ struct Runnable {
   int64_t position = 0;     // tokens in its state
   int64_t prompt_left = 0;  // prompt tokens still to read; 0: decoding
   bool paused = false;      // its reader is slow: no step until it has room
+  int32_t draft = 0;        // of a decode: drafted tokens to verify with it
 };
 
 struct StepBudget {
@@ -25,11 +27,12 @@ struct StepBudget {
 
 struct Scheduled {
   int32_t index = 0;   // into the list of runnables
-  int32_t tokens = 0;  // 1 for a decode
+  int32_t tokens = 0;  // of a decode 1 and the drafted ones
   bool prefill = false;
 };
 
-// Writes the plan to `plan` (cleared first): decodes in order of arrival, then prompts. Where more sequences decode
+// Writes the plan to `plan` (cleared first): decodes in order of arrival, then prompts. Drafted tokens get rows that
+// neither another decode nor a prompt's one cut wants, as far as there are any. Where more sequences decode
 // than rows_max, `first` (any number that grows by one a step) turns the list so that all get their turn.
 void Schedule(absl::Span<const Runnable> runnables, const StepBudget& budget, uint64_t first,
               std::vector<Scheduled>& plan);

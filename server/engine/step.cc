@@ -1,20 +1,10 @@
 // One step of the engine: schedule, run, deliver.
 #include <algorithm>
+#include <utility>
 
 #include "server/engine/engine.h"
 
 namespace barista {
-namespace {
-
-// Ids that may not be drawn now: whatever ends a choice before min_tokens, end-of-sequence ids where they are ignored.
-absl::Span<const int32_t> Forbidden(const ActiveCall& active, const Choice& choice) {
-  if (choice.generated < active.request().stop.min_tokens) return active.end_ids;
-  if (active.request().stop.ignore_eos) return absl::MakeConstSpan(active.end_ids).first(active.eos_ids);
-  return {};
-}
-
-}  // namespace
-
 bool Engine::Step() {
   RunPosted();
   TakeSubmitted();
@@ -41,7 +31,7 @@ bool Engine::Step() {
   }
   if (!plan_.empty()) {
     int64_t decodes = 0;
-    for (const Scheduled& s : plan_) decodes += s.prefill ? 0 : 1;
+    for (const Scheduled& s : plan_) decodes += s.prefill ? 0 : s.tokens;
     const double seconds = SecondsBetween(begin, clock_.Now());
     const int64_t tokens = static_cast<int64_t>(tokens_.size());
     pace_.Observe(seconds, decodes, tokens - decodes);
@@ -64,8 +54,7 @@ bool Engine::Plan() {
     ActiveCall& active = *owned;
     const Request& request = active.request();
     if (request.kind == RequestKind::kClassify) continue;
-    // Every choice may send a token, and reading the prompt a progress event and log-probabilities.
-    const bool paused = active.call->full(active.choices.size() + 2);
+    const bool paused = active.call->full(StepEventsMax(request));
     const bool append = request.kind == RequestKind::kAppend;
     if ((append || !active.prompt_read()) && !active.settling) {
       const int64_t position = active.choices[0].sequence.position;
@@ -79,14 +68,15 @@ bool Engine::Plan() {
       continue;
     }
     for (size_t c = 0; c < active.choices.size(); ++c) {
-      const Choice& choice = active.choices[c];
+      Choice& choice = active.choices[c];
       if (choice.ended) continue;
       const Place place = {&active, static_cast<int32_t>(c)};
       if (choice.sequence.pending < 0) {
         if (!paused) ready_.push_back(place);
         continue;
       }
-      runnables_.push_back({.position = choice.sequence.position, .prompt_left = 0, .paused = paused});
+      const int32_t draft = paused ? 0 : Draft(active, choice);
+      runnables_.push_back({.position = choice.sequence.position, .prompt_left = 0, .paused = paused, .draft = draft});
       places_.push_back(place);
       decodes += paused ? 0 : 1;
     }
@@ -105,7 +95,7 @@ void Engine::Forward() {
     sequence.lease.AssertOwner();
     segments_.push_back({.slot = sequence.lease.slot(),
                          .row = static_cast<int32_t>(tokens_.size()),
-                         .rows = s.tokens,
+                         .rows = s.prefill ? s.tokens : 1,
                          .position = runnables_[s.index].position,
                          .prefill = s.prefill && !(active->replay != nullptr && active->replay->drawn())});
     if (s.prefill) {
@@ -113,6 +103,10 @@ void Engine::Forward() {
       tokens_.insert(tokens_.end(), from, from + s.tokens);
     } else {
       tokens_.push_back(sequence.pending);
+      if (s.tokens == 1) continue;
+      active->choices[c].speculation->Extend(s.tokens - 1, segments_, tokens_);
+      active->drafted += s.tokens - 1;
+      metrics_.drafted_tokens_total.Increment(s.tokens - 1);
     }
   }
   model_.Forward(segments_, tokens_, pool_);
@@ -120,18 +114,20 @@ void Engine::Forward() {
 
 void Engine::ScorePrompts() {
   const int64_t tile = model_.options().logits_rows_max;
-  for (size_t i = 0; i < plan_.size(); ++i) {
-    ActiveCall& active = *places_[plan_[i].index].active;
+  int64_t next_row = 0;
+  for (const Scheduled& s : plan_) {
+    const int64_t row = std::exchange(next_row, next_row + s.tokens);
+    ActiveCall& active = *places_[s.index].active;
     const Request& request = active.request();
-    if (!plan_[i].prefill || request.prompt_logprobs < 0) continue;
+    if (!s.prefill || request.prompt_logprobs < 0) continue;
     // Row r of the segment predicts the token after it; the prompt's last row predicts none of the prompt.
     const int64_t prompt = static_cast<int64_t>(request.prompt.size());
-    const int64_t rows = std::min<int64_t>(segments_[i].rows, prompt - 1 - active.prompt_done);
+    const int64_t rows = std::min<int64_t>(s.tokens, prompt - 1 - active.prompt_done);
     if (rows <= 0) continue;
     PromptLogprobs event = {.begin = active.prompt_done + 1, .tokens = std::vector<SampleResult>(rows)};
     for (int64_t done = 0; done < rows; done += tile) {
       const int64_t count = std::min(tile, rows - done);
-      const Rows logits = model_.LogitsOfRows(segments_[i].row + done, count);
+      const Rows logits = model_.LogitsOfRows(row + done, count);
       const absl::Span<const int32_t> targets =
           absl::MakeConstSpan(request.prompt).subspan(active.prompt_done + 1 + done, count);
       model_.backend().Logprobs(logits, targets, request.prompt_logprobs,
@@ -150,7 +146,7 @@ void Engine::AfterForward() {
     ActiveCall& active = *place;
     if (active.ended) continue;
     Sequence& sequence = active.choices[c].sequence;
-    sequence.position += s.tokens;
+    sequence.position += s.prefill ? s.tokens : 1;
     if (!s.prefill) {
       sequence.pending = -1;
       active.settling = false;
@@ -186,44 +182,6 @@ void Engine::PromptRead(ActiveCall& active) {
     pool_.Copy(copy.lease.slot(), sequence.lease.slot());
     copy.position = sequence.position;
     copy.counts = sequence.counts;
-  }
-}
-
-void Engine::SampleAll() {
-  sampled_ = ready_;
-  for (const Scheduled& s : plan_) {
-    const auto [active, c] = places_[s.index];
-    if (active->ended || !active->prompt_read() || active->request().kind != RequestKind::kGenerate) continue;
-    if (!s.prefill) {
-      sampled_.push_back({active, c});
-      continue;
-    }
-    for (size_t i = 0; i < active->choices.size(); ++i) sampled_.push_back({active, static_cast<int32_t>(i)});
-  }
-  const size_t tile = static_cast<size_t>(model_.options().logits_rows_max);
-  for (size_t done = 0; done < sampled_.size(); done += tile) {
-    const size_t count = std::min(tile, sampled_.size() - done);
-    const absl::Span<const Place> places = absl::MakeConstSpan(sampled_).subspan(done, count);
-    sample_slots_.clear();
-    sample_rows_.clear();
-    for (const auto& [active, c] : places) {
-      const Choice& choice = active->choices[c];
-      const Request& request = active->request();
-      choice.sequence.lease.AssertOwner();
-      sample_slots_.push_back(choice.sequence.lease.slot());
-      sample_rows_.push_back({.params = &request.sampling,
-                              .counts = choice.sequence.counts.counts(),
-                              .forbidden = Forbidden(*active, choice),
-                              .choice = choice.sequence.draws + static_cast<uint64_t>(c),
-                              .position = static_cast<uint64_t>(choice.sequence.position),
-                              .top_logprobs = request.logprobs});
-    }
-    sample_results_.assign(count, SampleResult{});
-    const Rows logits = model_.Logits(sample_slots_, pool_);
-    model_.backend().Sample(logits, sample_rows_, absl::MakeSpan(sample_results_));
-    for (size_t i = 0; i < count; ++i) {
-      if (!places[i].active->ended) Deliver(*places[i].active, places[i].choice, std::move(sample_results_[i]));
-    }
   }
 }
 

@@ -46,6 +46,8 @@ class Metrics {
   prometheus::Counter& prompt_tokens_total;
   prometheus::Counter& generation_tokens_total;
   prometheus::Counter& cached_tokens_total;
+  prometheus::Counter& drafted_tokens_total;
+  prometheus::Counter& accepted_tokens_total;
   prometheus::Counter& state_nonfinite_total;
   prometheus::Counter& forks_total;
   prometheus::Counter& snapshots_total;

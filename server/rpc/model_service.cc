@@ -56,6 +56,7 @@ void FillLimits(const Limits& l, v1::Limits& to) {
   to.set_classify_tokens_max(l.classify_tokens_max);
   to.set_rewind_tokens_max(l.rewind_tokens_max);
   to.set_sealed_state_bytes_max(l.sealed_state_bytes_max);
+  to.set_speculation_tokens_max(l.speculation_tokens_max);
 }
 
 void FillDefaults(const SamplingParams& p, v1::SamplingParams& to) {

@@ -179,6 +179,11 @@ absl::StatusOr<Request> ParseGenerate(const v1::GenerateRequest& message, const 
     if (!k.ok()) return k.status();
     request.logprobs = *k;
   }
+  if (message.speculation_tokens() > serving.limits.speculation_tokens_max) {
+    return FieldError("speculation_tokens",
+                      absl::StrCat(message.speculation_tokens(), ", limit ", serving.limits.speculation_tokens_max));
+  }
+  request.speculation_tokens = static_cast<int32_t>(message.speculation_tokens());
   int64_t limit = serving.limits.prompt_tokens_max;
   absl::string_view limit_name = "prompt_tokens_max";
   if (message.has_prompt_logprobs()) {

@@ -106,6 +106,7 @@ def generate_rows():
     yield invalid("prompt-logprobs", request([5], prompt_logprobs=21), "prompt_logprobs", 21, 20)
     yield invalid("prompt-logprobs-long", request([5] * 1001, prompt_logprobs=0), "tokens.ids", 1001, 1000,
                   reason="PROMPT_TOO_LONG")
+    yield invalid("speculation", request([5], speculation_tokens=17), "speculation_tokens", 17, 16)
     yield invalid("request-id-long", request([5], request_id="x" * 65), "request_id", 65, 64)
     yield invalid("request-id-line", request([5], request_id="a\nb"), "request_id", "printable")
     yield invalid("request-id-utf8", request([5]).SerializeToString() + wire(9, b"\xff"), "request_id", "printable")

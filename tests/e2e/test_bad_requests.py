@@ -67,5 +67,7 @@ def test_unusual_but_good_requests_are_answered(clients):
     got = client.generate([5] * 1000, sampling, stop, n=8, logprobs=20, prompt_logprobs=20, request_id="x" * 64)
     assert [len(got.choices[i].ids) for i in range(8)] == [3] * 8
     assert got.summary.seed == 2**64 - 1
+    drafted = client.generate([5] * 1000, sampling, stop, n=8, speculation_tokens=16)
+    assert [drafted.choices[i].ids for i in range(8)] == [got.choices[i].ids for i in range(8)]
     assert client.generate([1] * 2000, {}, {"max_tokens": 1}).summary.usage.prompt_tokens == 2000
     assert len(clients["attention"][1].greedy([1] * 30, 34).ids) == 34

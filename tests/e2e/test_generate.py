@@ -194,6 +194,20 @@ def test_penalties_and_filters_do_what_they_say(client, sixty):
     assert client.generate(PROMPT, {"temperature": 5, "top_p": 1e-6, "seed": 3}, LONG).ids == one.ids
 
 
+def test_speculation_changes_nothing_but_the_steps(client, sixty):
+    plain = client.generate(PROMPT, SEEDED, LONG, logprobs=2)
+    for count in (1, 4, 16):
+        got = client.generate(PROMPT, SEEDED, LONG, logprobs=2, speculation_tokens=count)
+        assert (got.ids, got.text, got.logprobs) == (sixty.ids, sixty.text, plain.logprobs)
+    assert sixty.summary.usage.drafted_tokens == 0
+    # A text that repeats itself: every draft is right, and the prompt's token is all that is drawn alone.
+    again = {"temperature": 0, "logit_bias": {500: 100}}
+    got = client.generate([500] * 8, again, LONG, speculation_tokens=4)
+    usage = got.summary.usage
+    assert got.ids == [500] * 60 == client.generate([500] * 8, again, LONG).ids
+    assert usage.generated_tokens == 60 and usage.drafted_tokens == usage.accepted_tokens > 40
+
+
 def test_fields_left_out_take_the_defaults_of_the_model(client):
     model = client.model()
     defaults = {f.name: v for f, v in model.sampling_defaults.ListFields()}

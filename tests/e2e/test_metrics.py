@@ -28,6 +28,7 @@ def test_tokens_and_requests(seen):
     assert metrics["barista_generation_tokens_total"] == sum(u.generated_tokens for u in usages)
     assert metrics["barista_generation_tokens_total"] == sum(len(c.ids) for g in generations
                                                              for c in g.choices.values())
+    assert metrics["barista_drafted_tokens_total"] == metrics["barista_accepted_tokens_total"] == 0
     assert metrics['barista_requests_total{status="ok"}'] == len(usages) + 1  # and GetModel
     assert sum(v for k, v in metrics.items() if k.startswith("barista_requests_total")) == len(usages) + 1
     assert sum(v for k, v in metrics.items() if k.startswith("barista_errors_total")) == 0

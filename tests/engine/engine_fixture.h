@@ -19,10 +19,10 @@ namespace barista {
 
 class EngineTest : public testing::Test {
  protected:
-  void Start(int32_t slots, EngineOptions options = {}, const std::string& backend = "cpu") {
+  void Start(int32_t slots, EngineOptions options = {}, const std::string& backend = "cpu",
+             const std::string& directory = "tests/golden/variants/macchiato-rglru") {
     engine_.reset();  // before what it holds on to
-    m_ = LoadedModel::Load("tests/golden/variants/macchiato-rglru", {.kind = backend, .threads = 1},
-                           {.rows_max = 128, .logits_rows_max = 8}, slots);
+    m_ = LoadedModel::Load(directory, {.kind = backend, .threads = 1}, {.rows_max = 128, .logits_rows_max = 8}, slots);
     options.poison_freed_slots = true;
     format_.emplace(m_.model->state_layout(), std::string(64, 'a'), m_.model->config().vocab_size);
     options.tiers.format = &*format_;

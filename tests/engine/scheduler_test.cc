@@ -72,6 +72,22 @@ TEST(SchedulerTest, MoreDecodesThanRowsTakeTurnsAndLeaveRoomForAPrompt) {
   EXPECT_EQ(served[300], 300);
 }
 
+TEST(SchedulerTest, DraftsGetTheRowsThatNobodyElseWants) {
+  auto plan = Plan({{.position = 3, .draft = 4}, {.position = 4}, {.position = 5, .draft = 8}}, {.rows_max = 9});
+  ASSERT_EQ(plan.size(), 3u);
+  EXPECT_EQ(plan[0].tokens, 5);
+  EXPECT_EQ(plan[1].tokens, 1);
+  EXPECT_EQ(plan[2].tokens, 3);
+  plan = Plan({{.position = 3, .draft = 4}, {.position = 4, .paused = true, .draft = 4}, {.prompt_left = 500}},
+              {.rows_max = kChunk + 3, .prefill_tokens = 128});
+  ASSERT_EQ(plan.size(), 2u);
+  EXPECT_EQ(plan[0].tokens, 3);
+  EXPECT_EQ(plan[1].tokens, kChunk);
+  const std::vector<Runnable> many(300, {.position = 7, .draft = 4});
+  plan = Plan(many, {.rows_max = 128});
+  EXPECT_EQ(plan.size(), 128u);
+}
+
 TEST(SchedulerTest, NothingRunnableGivesAnEmptyPlan) { EXPECT_TRUE(Plan({}, {}).empty()); }
 
 TEST(PrefillPaceTest, KeepsMixedStepsNearTheTarget) {

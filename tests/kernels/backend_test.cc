@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "tests/support/compare.h"
 #include "tests/support/random_data.h"
 
@@ -80,6 +82,46 @@ TEST_P(CutTest, GroupsAndRows) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Rows, CutTest, testing::Values(1, 2, 65));
+
+// A chain's rows follow each other however its work is dealt to threads, beside segments that do not wait for it.
+TEST(CpuBackendTest, AChainRunsInOrderOnAnyThreads) {
+  constexpr int64_t kHeads = 8, kLatents = 32, kHeadDim = 96, kRows = 7;
+  Random random(5);
+  std::vector<float> p = random.Normal(kRows * kHeads * kLatents);
+  test::Softmax(p, kLatents);
+  const std::vector<float> k = random.Normal(kRows * kHeads * kLatents, 3);
+  const std::vector<float> v = random.Normal(kRows * kHeads * kHeadDim);
+  const auto run = [&](int threads, const std::vector<std::vector<Segment>>& steps) {
+    Matrix<float> p_rows(kRows, kHeads * kLatents, p), k_rows(kRows, kHeads * kLatents, k);
+    Matrix<float> v_rows(kRows, kHeads * kHeadDim, v), y(kRows, kHeads * kHeadDim);
+    test::Slots max(7, kHeads * kLatents, DType::kF32, -INFINITY), alpha(7, kHeads * kLatents, DType::kF32);
+    test::Slots vtilde(7, kHeads * kLatents * kHeadDim, DType::kF32);
+    const std::unique_ptr<Backend> backend = Cpu(threads);
+    for (const std::vector<Segment>& segments : steps) {
+      backend->Latte({.segments = segments,
+                      .heads = kHeads,
+                      .kv_heads = kHeads,
+                      .head_dim = kHeadDim,
+                      .latents = kLatents,
+                      .p = p_rows.view(),
+                      .k = k_rows.view(),
+                      .v = v_rows.view(),
+                      .y = y.view(),
+                      .max = max.array(),
+                      .alpha = alpha.array(),
+                      .vtilde = vtilde.array()});
+    }
+    return y.values();
+  };
+  const auto row = [](int32_t slot, int32_t at, int32_t from = -1) {
+    return Segment{.slot = slot, .row = at, .rows = 1, .position = at, .from = from};
+  };
+  const std::vector<double> want =
+      run(1, {{row(6, 0)}, {row(3, 1)}, {row(3, 2)}, {row(3, 3)}, {row(0, 4)}, {row(2, 5)}, {row(2, 6)}});
+  const std::vector<Segment> chains = {row(6, 0), row(3, 1), row(1, 2, 3), row(5, 3, 1),
+                                       row(0, 4), row(2, 5), row(4, 6, 2)};
+  for (const int threads : {1, 2, 3}) EXPECT_EQ(run(threads, {chains}), want) << threads << " threads";
+}
 
 TEST(CpuBackendTest, FillWritesTheElementType) {
   const std::unique_ptr<Backend> backend = Cpu(1);

@@ -11,6 +11,7 @@ OWN = ["server", "kernels", "clients", "proto", "deploy", "tests"]
 CODE = {".cc", ".h", ".inc", ".cu", ".cuh", ".py", ".rs", ".sh", ".proto", ".cmake"}
 SKIPPED_PARTS = {"build", "target", "node_modules", "__pycache__", "data", "golden", "google", "results"}
 LINES_MAX = 400
+LINES_MAX_PROTO = 600  # a service and its messages belong together, and most of it is prose
 LINES_MEDIAN_MAX = 150
 COLUMNS_MAX = 160  # clang-format holds C++ to 120; the rest is prose and shell
 
@@ -45,8 +46,9 @@ def files():
 
 def breaches(path, lines):
     name = path.relative_to(ROOT).as_posix()
-    if path.suffix in CODE and len(lines) > LINES_MAX:
-        yield len(lines), f"{len(lines)} lines; at most {LINES_MAX}"
+    lines_max = LINES_MAX_PROTO if path.suffix == ".proto" else LINES_MAX
+    if path.suffix in CODE and len(lines) > lines_max:
+        yield len(lines), f"{len(lines)} lines; at most {lines_max}"
     if path.suffix == ".h" and not any(re.match(r"#pragma once|#ifndef \w+_H_$", line) for line in lines):
         yield 1, "no #pragma once and no guard"
     if path.suffix in {".h", ".cuh"} and not lines[0].startswith("//"):
