@@ -98,6 +98,13 @@ class Server:
         return until(at_rest, seconds, "a server without calls, with these sessions")
 
 
+def state_files(directory):
+    """The files of states in a directory under --state_dir. Nothing else is left there but the server's lock."""
+    files = sorted(p for p in directory.iterdir() if p.name != "lock")
+    assert all(p.suffix == ".state" for p in files), files
+    return files
+
+
 def run(program, *args, seconds=20, **options):
     """(exit code, stdout, stderr) of a program that must end by itself in good time."""
     done = subprocess.run([program, *args], capture_output=True, timeout=seconds, **options)
