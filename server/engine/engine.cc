@@ -355,7 +355,13 @@ void Engine::Begin(std::unique_ptr<ActiveCall> active) {
   running_.push_back(std::move(active));
   absl::MutexLock lock(&mutex_);
   if (waited) --waiting_count_;
-  slots_available_ = slots_.available();
+  slots_available_ = SlotsForCalls();
+}
+
+int64_t Engine::SlotsForCalls() const {
+  int64_t idle = slots_.used();
+  for (const std::unique_ptr<ActiveCall>& active : running_) idle -= static_cast<int64_t>(active->choices.size());
+  return slots_.available() + std::max<int64_t>(std::min(idle, tiers_.room_below()), 0);
 }
 
 void Engine::RemoveEnded() {
@@ -379,7 +385,7 @@ void Engine::UpdateGauges() {
   metrics_.checkpoint_bytes.Set(static_cast<double>(states_.bytes()));
   absl::MutexLock lock(&mutex_);
   sessions_count_ = sessions_.size();
-  slots_available_ = slots_.available();
+  slots_available_ = SlotsForCalls();
   metrics_.num_requests_waiting.Set(static_cast<double>(waiting_count_));
 }
 

@@ -110,6 +110,7 @@ class Engine {
   void Reap();                                     // ends cancelled and expired calls
   void Admit();                                    // gives slots to the oldest waiting calls
   void RefuseHopeless();                           // calls that want more slots than sessions leave
+  int64_t SlotsForCalls() const;                   // free ones, and those of idle sessions that can go
   void Begin(std::unique_ptr<ActiveCall> active);  // an admitted call starts to run
   void AskForSession(ActiveCall active);           // a call on a session comes in
   void ServeArriving();                            // calls whose sessions are on their way to a slot
@@ -159,7 +160,7 @@ class Engine {
   std::vector<std::function<void()>> posted_ ABSL_GUARDED_BY(mutex_);
   size_t in_engine_ ABSL_GUARDED_BY(mutex_) = 0;  // calls submitted and not ended
   size_t waiting_count_ ABSL_GUARDED_BY(mutex_) = 0;
-  int32_t slots_available_ ABSL_GUARDED_BY(mutex_) = 0;  // as of the last step
+  int64_t slots_available_ ABSL_GUARDED_BY(mutex_) = 0;  // to calls without a session, as of the last step
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;

@@ -72,7 +72,18 @@ void Engine::TakeSession(std::unique_ptr<ActiveCall> active, Session& session) {
   if (!request.mark.empty() && !session.past.HasMark(request.mark) && session.past.Marks().size() >= Past::kMarksMax) {
     return End(*active, FieldError("mark", absl::StrCat("the session has ", Past::kMarksMax, " marks, the limit")));
   }
-  if (request.kind != RequestKind::kRewind) sessions_.Checkpoint(session, Past::Kind::kTurn);
+  active->opening = session.idle.tokens() == 0;
+  if (!active->opening) active->keys.clear();
+  if (request.kind == RequestKind::kGenerate) {
+    if (active->opening && active->prompt().empty()) {
+      return End(*active, FieldError("text", absl::StrCat("a prompt is required: sessions/", SessionIdOf(session.key),
+                                                          " is empty")));
+    }
+    if (absl::Status status = CheckPositions(*active, session.idle.tokens()); !status.ok()) {
+      return End(*active, status);
+    }
+  }
+  if (request.kind != RequestKind::kRewind) sessions_.Checkpoint(session, Past::Kind::kTurn);  // it is not refused
   Sequence& sequence = active->choices[0].sequence;
   sessions_.Take(session, sequence);
   active->session = &session;
@@ -82,19 +93,11 @@ void Engine::TakeSession(std::unique_ptr<ActiveCall> active, Session& session) {
     Begin(std::move(active));
     return ReplayOn(begun);
   }
-  active->opening = sequence.tokens() == 0;
-  if (!active->opening) active->keys.clear();
   if (request.kind == RequestKind::kAppend) {
     active->appended = active->opening ? request.opening : request.prompt;
-    return Begin(std::move(active));
+  } else {
+    active->settling = sequence.pending >= 0 && !active->prompt().empty();
   }
-  const int64_t prompt = static_cast<int64_t>(active->prompt().size());
-  active->settling = sequence.pending >= 0 && prompt > 0;
-  if (active->opening && prompt == 0) {
-    return End(*active, FieldError("text", absl::StrCat("a prompt is required: sessions/", SessionIdOf(session.key),
-                                                        " is empty")));
-  }
-  if (absl::Status status = CheckPositions(*active, sequence.tokens()); !status.ok()) return End(*active, status);
   Begin(std::move(active));
 }
 

@@ -9,8 +9,8 @@ bool Engine::Step() {
   RunPosted();
   TakeSubmitted();
   Reap();
-  TakeFed();
   ServeArriving();
+  TakeFed();  // of calls that have just got their session too
   Admit();
   tiers_.Balance(slots_wanted_, coming_up_);
   tiers_.Tick();

@@ -120,7 +120,7 @@ void Tiers::StartRegister(Session& session) {
           if (absl::IsUnavailable(status)) return Unsure(session);
           return Finish(session, absl::OkStatus());
         }
-        EndStored(key, Tier::kDirectory, 0);
+        if (!session.deleted) EndStored(key, Tier::kDirectory, 0);
         session.epoch = 0;
         if (session.deleted) {
           session.tier = Tier::kRegistry;
@@ -224,7 +224,8 @@ void Tiers::Finish(Session& session, absl::Status status) {
   --moves_;
   session.moving = false;
   if (session.deleted) {
-    EndStored(session.key, session.tier, session.epoch);
+    // Its file is gone by now (Ended).
+    EndStored(session.key, session.tier == Tier::kDirectory ? Tier::kHost : session.tier, session.epoch);
     status = SessionNotFound(session.key);
   } else if (status.ok() && !session.waiting.empty() && !session.in_memory()) {
     return StartRead(session);  // it was asked for while it went down

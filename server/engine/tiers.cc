@@ -37,7 +37,9 @@ void Tiers::SetTier(Session& session, Tier tier) {
 
 void Tiers::Ended(Session& session) {
   order(session.tier).erase(session.order);
-  if (!session.moving) EndStored(session.key, session.tier, session.epoch);
+  if (!session.moving) return EndStored(session.key, session.tier, session.epoch);
+  // What the worker has in hand comes before this, and what a new session of that name writes comes after it.
+  if (options_.directory != nullptr) EndStored(session.key, Tier::kDirectory, 0);
 }
 
 void Tiers::EndStored(const std::string& key, Tier tier, uint64_t epoch) {
@@ -81,14 +83,17 @@ bool Tiers::HasRoom(Tier tier) const {
   return count(tier) < (tier == Tier::kDirectory ? options_.directory_sessions : options_.registry_sessions);
 }
 
-void Tiers::Balance(int32_t slots_wanted, int64_t coming_up) {
+int64_t Tiers::room_below() const {
   const auto left = [this](Tier tier, int64_t limit) { return paused(tier) ? 0 : limit - count(tier); };
-  int64_t room = options_.host_sessions - count(Tier::kHost) - leaving_slots_ + coming_up +
-                 left(Tier::kDirectory, options_.directory_sessions) +
-                 left(Tier::kRegistry, options_.registry_sessions);
+  return options_.host_sessions - count(Tier::kHost) - leaving_slots_ +
+         left(Tier::kDirectory, options_.directory_sessions) + left(Tier::kRegistry, options_.registry_sessions);
+}
+
+void Tiers::Balance(int32_t slots_wanted, int64_t coming_up) {
+  int64_t room = room_below() + coming_up;
   int64_t wanted = int64_t{slots_wanted} - slots_.available() - leaving_slots_;
   for (; wanted > 0 && room > 0; --wanted, --room) {
-    if (count(Tier::kHost) + leaving_slots_ >= options_.host_sessions + kMovesMax) break;
+    if (count(Tier::kHost) - coming_up + leaving_slots_ >= options_.host_sessions + kMovesMax) break;
     Session* session = LongestUnused(Tier::kDevice);
     if (session == nullptr) break;
     StartDown(*session);
@@ -122,7 +127,7 @@ bool Tiers::CanMakeRoom(int64_t coming_up) const {
 
 void Tiers::BringToMemory(Session& session, std::function<void(const absl::Status&)> work) {
   if (session.unsure) return work(UnsureError(session));
-  if (session.in_memory() && !session.unknown) return work(absl::OkStatus());
+  if (session.in_memory() && !session.unknown && !session.moving) return work(absl::OkStatus());
   session.waiting.push_back(std::move(work));
   if (!session.moving) StartRead(session);
 }

@@ -55,8 +55,9 @@ class Tiers {
   void SetTier(Session& session, Tier tier);  // the last one used there
   void Ended(Session& session);
 
-  // `work` runs once the session's state is in memory (device or host; an empty one's is), at once where it is, or with
-  // the reason why it is not. The session may have been deleted by then: look it up again.
+  // `work` runs once the session's state is in memory (device or host; an empty one's is) and no worker has it in hand,
+  // at once where that is so, or with the reason why it is not. The session may have been deleted by then: look it up
+  // again.
   void BringToMemory(Session& session, std::function<void(const absl::Status&)> work);
   // The same for a session that the table lacks: the registry may know it. kSessionNotFound at once without a registry.
   void FindElsewhere(const std::string& key, std::function<void(const absl::Status&)> work);
@@ -72,6 +73,8 @@ class Tiers {
   // numbers. Once a step.
   void Balance(int32_t slots_wanted, int64_t coming_up);
   // coming_up: sessions in the host's memory that wait for a slot.
+  // Idle sessions that the places below the device have room for.
+  int64_t room_below() const;
   // Whether a slot may come free without a call's end: a session is on its way down, or could go.
   bool CanMakeRoom(int64_t coming_up) const;
   // Leases, sessions that other servers ask for. Once a step, and every 20 ms.

@@ -1,13 +1,13 @@
 """The table of requests that must be refused, each with its answer.
 
-A row: which server, "Service/Method", the bytes to send, the status code, the ErrorInfo reason ("": an error of gRPC
-itself, without details), the field, and words of the message (value and limit).
+The rows of rows.py. Those about a past are in bad_session_requests.py.
 """
 import math
 import struct
-from typing import NamedTuple
 
+from bad_session_requests import past_rows
 from client import request
+from rows import GENERATE, IDS, PRECONDITION, invalid, wire
 from stubs import inference, session, tokenizer
 
 LIMITS = {"prompt_tokens_max": 2000, "prompt_bytes_max": 4000, "score_tokens_max": 1000, "max_tokens_max": 5000,
@@ -17,38 +17,12 @@ FLAGS = [f"--{name}={value}" for name, value in LIMITS.items()]
 MODELS = {"text": "official/lm-transformer",         # 260 tokens, tokenizer
           "ids": "variants/macchiato-rglru",         # no tokenizer
           "classifier": "official/cls-bidirectional",
-          "attention": "extra/full-rope"}            # positions are bounded
-GENERATE, SCORE, CLASSIFY = (f"InferenceService/{m}" for m in ("Generate", "Score", "Classify"))
+          "attention": "extra/full-rope",            # positions are bounded
+          "kept": "official/lm-transformer"}         # with a store and a key
+SCORE, CLASSIFY = (f"InferenceService/{m}" for m in ("Score", "Classify"))
 CREATE, GET, LIST, DELETE, FORK = (f"SessionService/{m}" for m in (
     "CreateSession", "GetSession", "ListSessions", "DeleteSession", "ForkSession"))
 TOKENIZE, DETOKENIZE = "TokenizerService/Tokenize", "TokenizerService/Detokenize"
-INVALID, PRECONDITION = "INVALID_ARGUMENT", "FAILED_PRECONDITION"
-
-
-class Row(NamedTuple):
-    name: str
-    server: str
-    method: str
-    payload: bytes
-    code: str
-    reason: str
-    field: str
-    words: tuple
-
-
-def wire(number, data):
-    """A length-delimited field, so that Python's own check of UTF-8 is passed by."""
-    size, length = b"", len(data)
-    while True:
-        size += bytes([length & 127 | (128 if length > 127 else 0)])
-        length >>= 7
-        if not length:
-            return bytes([number << 3 | 2]) + size + data
-
-
-def invalid(name, message, field, *words, method=GENERATE, server="text", reason="INVALID_FIELD", code=INVALID):
-    payload = message if isinstance(message, bytes) else message.SerializeToString()
-    return Row(name, server, method, payload, code, reason, field, tuple(str(w) for w in words))
 
 
 def real_rows():
@@ -158,12 +132,6 @@ def tokenizer_rows():
                   method=DETOKENIZE, **none)
 
 
-# Ids that no session can have, and a word of what is said about each.
-IDS = {"empty": (b"", "64"), "long": (b"x" * 65, 65), "slash": (b"a/b", "a/b"), "space": (b"a b", "a b"),
-       "line": (b"a\n", "characters"), "zero": (b"a\0", "characters"), "unicode": ("é".encode(), "characters"),
-       "utf8": (b"a\xff", "characters"), "long-unicode": ("é".encode() * 33, 66)}
-
-
 def session_rows():
     for name, (session_id, word) in IDS.items():
         yield invalid(f"create-{name}", wire(1, session_id), "session_id", word, method=CREATE)
@@ -225,5 +193,6 @@ def wire_rows():
                   code="RESOURCE_EXHAUSTED")
 
 
-KINDS = (real_rows, sampling_rows, stop_rows, generate_rows, unary_rows, tokenizer_rows, session_rows, wire_rows)
+KINDS = (real_rows, sampling_rows, stop_rows, generate_rows, unary_rows, tokenizer_rows, session_rows, past_rows,
+         wire_rows)
 ROWS = [row for rows in KINDS for row in rows()]

@@ -1,6 +1,7 @@
 """Calls to a server, and what came back as plain values."""
 import contextlib
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
@@ -83,11 +84,42 @@ def greedy(prompt, tokens, **fields):
     return request(prompt, {"temperature": 0}, {"max_tokens": tokens, "ignore_eos": True}, **fields)
 
 
+class CallDetails(NamedTuple):
+    """As grpc.ClientCallDetails."""
+
+    method: str
+    timeout: float
+    metadata: list
+    credentials: object
+    wait_for_ready: bool
+    compression: object
+
+
+class WithMetadata(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor,
+                   grpc.StreamUnaryClientInterceptor, grpc.StreamStreamClientInterceptor):
+    """Adds metadata to every call."""
+
+    def __init__(self, *metadata):
+        self._metadata = metadata
+
+    def _intercept(self, go_on, details, request_or_iterator):
+        changed = CallDetails(details.method, details.timeout, [*(details.metadata or ()), *self._metadata],
+                              details.credentials, details.wait_for_ready, details.compression)
+        return go_on(changed, request_or_iterator)
+
+    intercept_unary_unary = intercept_unary_stream = _intercept
+    intercept_stream_unary = intercept_stream_stream = _intercept
+
+
 class Client:
-    def __init__(self, address, *options):
+    """metadata: (key, value) pairs that every call carries."""
+
+    def __init__(self, address, *options, metadata=()):
         self.channel = grpc.insecure_channel(address, options=[
             ("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1),
             ("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), *options])
+        if metadata:
+            self.channel = grpc.intercept_channel(self.channel, WithMetadata(*metadata))
         self.inference = inference_pb2_grpc.InferenceServiceStub(self.channel)
         self.tokenizer = tokenizer_pb2_grpc.TokenizerServiceStub(self.channel)
         self.models = model_pb2_grpc.ModelServiceStub(self.channel)
@@ -136,15 +168,16 @@ class Client:
     def delete_session(self, name):
         self.sessions.DeleteSession(session.DeleteSessionRequest(name=name), timeout=30)
 
-    def fork_session(self, name, *session_ids):
-        message = session.ForkSessionRequest(name=name, session_ids=session_ids)
+    def fork_session(self, name, *session_ids, repeat_parent=None):
+        message = session.ForkSessionRequest(name=name, session_ids=session_ids, repeat_parent=repeat_parent)
         return list(self.sessions.ForkSession(message, timeout=30).sessions)
 
-    def append(self, name, *pieces, timeout=60):
+    def append(self, name, *pieces, mark=None, timeout=60):
         """AppendResponse. Each piece is a text or token ids, and one message."""
         def messages():
             for i, piece in enumerate(pieces):
-                message = inference.AppendRequest(session=name if i == 0 else None)
+                first = {"session": name, "mark": mark} if i == 0 else {}
+                message = inference.AppendRequest(**first)
                 if isinstance(piece, str):
                     message.text = piece
                 else:
@@ -162,6 +195,30 @@ class Client:
                 yield session.ImportSessionRequest(session_id=session_id if begin == 0 else None,
                                                    data=data[begin:begin + piece])
         return self.sessions.ImportSession(messages(), timeout=60).session
+
+    def rewind(self, name, **target):
+        """RewindSessionResponse; target: tokens=, mark= or turns=."""
+        return self.sessions.RewindSession(session.RewindSessionRequest(name=name, **target), timeout=60)
+
+    def snapshot(self, name, snapshot_id=None, tags=None, replace=None):
+        message = session.SnapshotSessionRequest(name=name, snapshot_id=snapshot_id, tags=tags, replace=replace)
+        return self.sessions.SnapshotSession(message, timeout=60).snapshot
+
+    def restore(self, snapshot, session_id=None, replace=None):
+        """RestoreSessionResponse."""
+        message = session.RestoreSessionRequest(snapshot=snapshot, session_id=session_id, replace=replace)
+        return self.sessions.RestoreSession(message, timeout=60)
+
+    def get_snapshot(self, name):
+        return self.sessions.GetSnapshot(session.GetSnapshotRequest(name=name), timeout=30).snapshot
+
+    def list_snapshots(self, page_size=None, page_token=None):
+        """One page, as the ListSnapshotsResponse."""
+        message = session.ListSnapshotsRequest(page_size=page_size, page_token=page_token)
+        return self.sessions.ListSnapshots(message, timeout=30)
+
+    def delete_snapshot(self, name):
+        self.sessions.DeleteSnapshot(session.DeleteSnapshotRequest(name=name), timeout=30)
 
     def delete_sessions(self):
         """Deletes all of them, once their calls have ended."""
@@ -182,6 +239,14 @@ class Client:
         """Sends bytes as they stand to "Service/Method" and reads all that comes."""
         call = self.channel.unary_stream(f"/barista.v1.{method}")
         return list(call(payload, timeout=60))
+
+
+def past_of(data):
+    """Of a session's bytes (server/engine/session_bytes.h) what its next tokens depend on: all but the label, which has
+    its name and times, and the checksums."""
+    label = int.from_bytes(data[12:16], "little")
+    assert data[:8] == b"BaristaS" and label <= 16384
+    return data[16:128], data[128 + label + 32:-32]
 
 
 @dataclass

@@ -98,6 +98,11 @@ class Server:
         return until(at_rest, seconds, "a server without calls, with these sessions")
 
 
+def state_files(directory):
+    """What lies in a directory under --state_dir, but for the server's lock."""
+    return sorted(p for p in directory.iterdir() if p.name != "lock")
+
+
 def run(program, *args, seconds=20, **options):
     """(exit code, stdout, stderr) of a program that must end by itself in good time."""
     done = subprocess.run([program, *args], capture_output=True, timeout=seconds, **options)

@@ -8,15 +8,19 @@ from client import Client, failed, greedy, collect
 from conftest import GOLDEN
 from golden import Golden
 from server import Server
+from stubs import inference
+from test_snapshots import key_file
 
 
 @pytest.fixture(scope="module")
-def clients():
+def clients(tmp_path_factory):
     """{name of MODELS: (server, client)}"""
-    running = {}
-    for name, directory in MODELS.items():
-        flags = [*FLAGS, "--max_positions=64"] if name == "attention" else FLAGS
-        server = Server(GOLDEN / directory, "--backend=cpu", "--sessions_max=16", *flags)
+    running, directory = {}, tmp_path_factory.mktemp("kept")
+    more = {"attention": ["--max_positions=64"],
+            "kept": [f"--state_dir={directory / 'state'}", key_file(directory / "key")]}
+    for name, model in MODELS.items():
+        flags = [*FLAGS, *more.get(name, ())]
+        server = Server(GOLDEN / model, "--backend=cpu", "--sessions_max=16", *flags)
         running[name] = server, Client(server.address)
     yield running
     for server, client in running.values():
@@ -71,3 +75,14 @@ def test_unusual_but_good_requests_are_answered(clients):
     assert [drafted.choices[i].ids for i in range(8)] == [got.choices[i].ids for i in range(8)]
     assert client.generate([1] * 2000, {}, {"max_tokens": 1}).summary.usage.prompt_tokens == 2000
     assert len(clients["attention"][1].greedy([1] * 30, 34).ids) == 34
+    assert len(client.greedy([1], 3, cache=inference.CACHE_UNSPECIFIED).ids) == 3
+    kept = clients["kept"][1]
+    with kept.session() as name:
+        kept.append(name, [1] * 2000, mark="x" * 64)
+        assert kept.rewind(name, tokens=256).session.position == 1744
+        tags = {"é" * 32: "é" * 128, **{str(i) * 64: "" for i in range(10)}, **{f"k{i}": "v" * 256 for i in range(5)}}
+        assert dict(kept.snapshot(name, "x" * 64, tags).tags) == tags and len(tags) == 16
+        assert kept.list_snapshots(1).total_size == kept.list_snapshots(1000).total_size == 1
+        assert kept.restore("snapshots/" + "x" * 64, "y" * 64).session.position == 1744
+    state = kept.greedy([1], 3, seal=True).summary.sealed_state
+    assert len(kept.greedy([1], 3, sealed_state=state, seal=True, n=1).ids) == 3

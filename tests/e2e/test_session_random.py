@@ -78,7 +78,7 @@ class Operations:
     def fork(self, name, past):
         count = min(self._rng.randint(1, 3), KEPT_MAX - len(self.pasts))
         if count > 0:
-            for child in self._client.fork_session(name, *self.ids(count)):
+            for child in self._client.fork_session(name, *self.ids(count), repeat_parent=True):
                 assert child.position == past.position
                 self.pasts[child.name] = Past(past.position, past.calls and list(past.calls))
 
@@ -115,7 +115,7 @@ class Operations:
         prompt, sampling, _ = self.call(past)
         call = prompt, sampling, 30
         stream, got = self.stream(name, call, self._rng.randint(1, 10))
-        (child,) = self._client.fork_session(name, *self.ids(1))
+        (child,) = self._client.fork_session(name, *self.ids(1), repeat_parent=True)
         for message in stream:
             got.add(message)
         forked = self.pasts[child.name] = Past(past.position, past.calls)

@@ -86,7 +86,8 @@ def test_an_empty_session_answers_as_no_session_does(client, draw_prompt, sampli
             assert got.finish == alone.finish
             # A session keeps the begin of a character for the next call.
             assert got.text.rstrip("\ufffd") == alone.text.rstrip("\ufffd")
-            assert got.summary.usage == alone.summary.usage
+            for usage in (got.summary.usage, alone.summary.usage):
+                assert (usage.prompt_tokens, usage.generated_tokens) == (tokens, 30)
             assert got.summary.session_position == tokens + 30
         assert not alone.summary.HasField("session_position")
 
@@ -218,7 +219,7 @@ def test_a_fork_goes_on_as_its_parent_does(client, draw_prompt, rng, sampling, f
     with client.session() as parent:
         go_on(client, parent, 5, sampling, draw_prompt(80))
         for turn in range(20 if full else 3):
-            made = client.fork_session(parent, f"left-{turn}", f"right-{turn}")
+            made = client.fork_session(parent, f"left-{turn}", f"right-{turn}", repeat_parent=True)
             assert [s.name for s in made] == [f"sessions/left-{turn}", f"sessions/right-{turn}"]
             position = client.get_session(parent).position
             assert [s.position for s in made] == [position] * 2
@@ -234,10 +235,38 @@ def test_a_fork_goes_on_as_its_parent_does(client, draw_prompt, rng, sampling, f
             client.delete_session(left)
 
 
+def test_a_fork_has_its_own_stream_of_random_numbers(client, draw_prompt):
+    """Which depends on the seed, the source and how many copies it had, not on what else the server did."""
+    prompt, seen = draw_prompt(40), []
+    for _ in range(2):
+        with client.session() as parent:
+            go_on(client, parent, 5, SEEDED, prompt)
+            made = [s.name for s in client.fork_session(parent, "a", "b")]
+            made += [s.name for s in client.fork_session(parent, "c")]
+            made += [s.name for s in client.fork_session(made[0], "grandchild")]
+            made += [s.name for s in client.fork_session(parent, "again", repeat_parent=True)]
+            drawn = [observed(go_on(client, name, 40, SEEDED)) for name in (parent, *made)]
+            assert drawn[0] == drawn.pop()  # the one that repeats its parent
+            assert all(one != other for i, one in enumerate(drawn) for other in drawn[:i])
+            seen.append(drawn)
+            for name in made:
+                client.delete_session(name)
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("repeat", [False, True])
+def test_greedy_forks_draw_what_their_parent_draws(client, draw_prompt, repeat):
+    with client.session() as parent:
+        go_on(client, parent, 5, SAMPLINGS["greedy"], draw_prompt(40))
+        made = [s.name for s in client.fork_session(parent, "a", "b", repeat_parent=repeat)]
+        drawn = [observed(go_on(client, name, 40, SAMPLINGS["greedy"])) for name in (parent, *made)]
+        assert drawn[0] == drawn[1] == drawn[2]
+
+
 def test_a_fork_of_an_empty_session_is_empty(client, draw_prompt):
     prompt = draw_prompt(10)
     with client.session() as parent:
-        (child,) = client.fork_session(parent, "child")
+        (child,) = client.fork_session(parent, "child", repeat_parent=True)
         assert child.position == 0
         assert failed(lambda: client.generate(None, session=child.name)).code == "INVALID_ARGUMENT"
         got = go_on(client, child.name, 20, SEEDED, prompt)
@@ -256,7 +285,7 @@ def test_forks_of_a_parent_that_generates_draw_what_it_draws(served, draw_prompt
     got, children = Generation(), []
     for i in range(forks):
         read(stream, got, len(got.choices[0].ids if got.choices else ()) + rng.randint(1, 20))
-        children += client.fork_session(parent, f"child-{i}")
+        children += client.fork_session(parent, f"child-{i}", repeat_parent=True)
         assert bounded or client.get_session(parent).busy
         assert not children[-1].busy and children[-1].position >= 40 + len(got.ids)
     read(stream, got, max(c.position for c in children) - 40 + 30)
@@ -277,7 +306,7 @@ def test_a_fork_of_a_parent_that_generates_says_the_text_from_there_on(demo_clie
     got, children = Generation(), []
     for i in range(forks):
         read(stream, got, 5 * i + 1)
-        children += client.fork_session(parent, f"child-{i}")
+        children += client.fork_session(parent, f"child-{i}", repeat_parent=True)
     start = len(client.tokenize(prompt).token_ids)
     read(stream, got, max(c.position for c in children) - start + 20)
     stream.cancel()
