@@ -136,8 +136,8 @@ class Client:
     def delete_session(self, name):
         self.sessions.DeleteSession(session.DeleteSessionRequest(name=name), timeout=30)
 
-    def fork_session(self, name, *session_ids):
-        message = session.ForkSessionRequest(name=name, session_ids=session_ids)
+    def fork_session(self, name, *session_ids, **fields):
+        message = session.ForkSessionRequest(name=name, session_ids=session_ids, **fields)
         return list(self.sessions.ForkSession(message, timeout=30).sessions)
 
     def append(self, name, *pieces, timeout=60):
@@ -162,6 +162,27 @@ class Client:
                 yield session.ImportSessionRequest(session_id=session_id if begin == 0 else None,
                                                    data=data[begin:begin + piece])
         return self.sessions.ImportSession(messages(), timeout=60).session
+
+    def snapshot_session(self, name, snapshot_id=None, timeout=30, **fields):
+        message = session.SnapshotSessionRequest(name=name, snapshot_id=snapshot_id, **fields)
+        return self.sessions.SnapshotSession(message, timeout=timeout).snapshot
+
+    def restore_session(self, snapshot, session_id=None, timeout=30, **fields):
+        """The RestoreSessionResponse."""
+        message = session.RestoreSessionRequest(snapshot=snapshot, session_id=session_id, **fields)
+        return self.sessions.RestoreSession(message, timeout=timeout)
+
+    def list_snapshots(self, page_size=None, page_token=None):
+        """One page, as the ListSnapshotsResponse."""
+        message = session.ListSnapshotsRequest(page_size=page_size, page_token=page_token)
+        return self.sessions.ListSnapshots(message, timeout=30)
+
+    def delete_snapshot(self, name):
+        self.sessions.DeleteSnapshot(session.DeleteSnapshotRequest(name=name), timeout=30)
+
+    def rewind_session(self, name, **target):
+        """The RewindSessionResponse."""
+        return self.sessions.RewindSession(session.RewindSessionRequest(name=name, **target), timeout=30)
 
     def delete_sessions(self):
         """Deletes all of them, once their calls have ended."""
