@@ -1,51 +1,19 @@
 """kill -9 at any moment: what was acknowledged is there afterwards, whole, and nothing else is in the way."""
 import os
 import random
-import threading
 import time
 
-import grpc
-import pytest
-
-from client import Client, failed
+from client import Client
 from conftest import TINY
 from lines import PROMPT_TOKENS, all_of, go_on
 from server import Server
+from worker import Worker
 
 SECONDS_MAX = 0.06  # from the first call until the kill
 
 
 def files(directory):
     return set(os.listdir(directory)) - {"lock"}
-
-
-class Worker(threading.Thread):
-    """Calls of one client until the server dies. `may` tells, by name, where each thing may be found afterwards: the
-    positions of what was acknowledged last and of calls that had no answer yet; None: nowhere."""
-
-    def __init__(self, address, number, lines, rng):
-        super().__init__()
-        self.number, self.may, self.lines, self.rng = number, {}, lines, rng
-        self.acknowledged, self.failure, self._address = 0, None, address
-
-    def run(self):
-        try:
-            with Client(self._address) as self.client:
-                while True:
-                    self.step()
-        except grpc.RpcError as error:
-            if error.code() != grpc.StatusCode.UNAVAILABLE:
-                self.failure = error
-        except Exception as error:  # reported by the test's thread
-            self.failure = error
-
-    def call(self, name, position, make):
-        """make(), which leaves `name` at `position` once it is acknowledged; None: deletes it."""
-        self.may[name] = self.may.get(name, {None}) | {position}
-        result = make()
-        self.may[name] = {position}
-        self.acknowledged += 1
-        return result
 
 
 def until_killed(server, workers, rng):
