@@ -37,6 +37,7 @@ struct ServerConfig {
   std::string redis_namespace = "barista";            // servers with the same one share sessions and snapshots
   int64_t redis_state_bytes = int64_t{4} << 30;       // of idle sessions that this server puts there
   int64_t redis_timeout_ms = 500;                     // of one command
+  std::string drain_peer;                             // HOST:PORT of a server that takes the sessions; empty: none
   std::string seal_key_file;                          // 64 hexadecimal digits; empty: nothing is encrypted
   std::string tenant_header;                          // metadata key of the caller's tenant; empty: one tenant
   bool poison_freed_slots = false;                    // NaN in freed slots

@@ -16,6 +16,7 @@
 #include "server/model/model.h"
 #include "server/model/tensor_names.h"
 #include "server/observe/log.h"
+#include "server/rpc/peer.h"
 #include "server/rpc/server.h"
 #include "server/stores.h"
 
@@ -93,17 +94,18 @@ void ParkSessions(Engine& engine, int64_t bytes_per_session, const Clock& clock,
   constexpr double kBytesPerSecond = 200e6;  // of a slow disk, or Redis
   const int64_t sessions = engine.sessions();
   if (sessions == 0) return;
-  const bool store = tiers.directory != nullptr || tiers.registry != nullptr;
+  const char* store = tiers.registry != nullptr    ? "redis"
+                      : tiers.hand_over != nullptr ? "peer"
+                      : tiers.directory != nullptr ? "directory"
+                                                   : nullptr;
   const double seconds = static_cast<double>(sessions * bytes_per_session) / kBytesPerSecond;
   LogInfo("parking", {{"sessions", sessions},
                       {"bytes", sessions * bytes_per_session},
                       {"seconds_expected", seconds},
-                      {"store", tiers.registry != nullptr ? "redis"
-                                : store                   ? "directory"
-                                                          : "none"}});
+                      {"store", store != nullptr ? store : "none"}});
   const TimePoint begin = clock.Now();
   const auto patience = std::chrono::duration_cast<TimePoint::duration>(Seconds(10 + 10 * seconds));
-  const int64_t lost = store ? engine.ParkSessions(begin + patience) : sessions;
+  const int64_t lost = store != nullptr ? engine.ParkSessions(begin + patience) : sessions;
   LogInfo("parked", {{"sessions", sessions - lost}, {"lost", lost}, {"seconds", SecondsBetween(begin, clock.Now())}});
 }
 
@@ -135,7 +137,9 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
   ThreadWorker device_worker, directory_worker, registry_worker, background;
   const bool positions_end = (*model)->config().any_layer([](LayerType t) { return t == LayerType::kFullAttention; });
   const int64_t positions_max = positions_end ? options.max_positions : 0;
-  const TierOptions tiers = {
+  const std::unique_ptr<Peer> peer =
+      config.drain_peer.empty() ? nullptr : std::make_unique<Peer>(config.drain_peer, config.tenant_header);
+  TierOptions tiers = {
       .host_sessions = config.host_state_bytes / format.bytes_max(),
       .directory_sessions = stores->sessions != nullptr ? config.directory_state_bytes / format.bytes_max() : 0,
       .registry_sessions = stores->registry != nullptr ? config.redis_state_bytes / format.bytes_max() : 0,
@@ -145,6 +149,9 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
       .device_worker = &device_worker,
       .directory_worker = &directory_worker,
       .registry_worker = &registry_worker};
+  if (peer != nullptr) {
+    tiers.hand_over = [&peer](const std::string& key, absl::string_view bytes) { return peer->Import(key, bytes); };
+  }
   Engine engine(**model, *pool, tokenizer->get(), metrics, clock,
                 {.queue_requests_max = static_cast<size_t>(config.limits.queue_requests_max),
                  .outbox_events_max = static_cast<size_t>(config.outbox_events_max),
@@ -156,8 +163,10 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
                  .prefix_tokens_min = config.prefix_tokens_min,
                  .tiers = tiers});
   engine.Adopt(stored);
+  ReplayCache replays;
   Serving serving = {.engine = engine,
                      .metrics = metrics,
+                     .replays = replays,
                      .model = **model,
                      .tokenizer = tokenizer->get(),
                      .limits = config.limits,

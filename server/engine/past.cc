@@ -60,11 +60,11 @@ void Past::Trim(int64_t rewind_tokens_max, StateCache& cache) {
   size_t turns = 0;
   for (const Checkpoint& c : checkpoints_) turns += c.kind == Kind::kTurn ? 1 : 0;
   const auto useless = [&](const Checkpoint& c) {
-    if (!c.alive()) return true;
+    if (!c.alive() && c.kind != Kind::kTurn) return true;  // a turn counts, within reach or not
     const bool old = c.kind == Kind::kAnchor ? c.tokens < keep_from : c.kind == Kind::kTurn && turns > kTurnsMax;
     if (!old) return false;
     if (c.kind == Kind::kTurn) --turns;
-    if (!c.shared && !c.empty) cache.Drop(c.copy.lock());
+    if (!c.shared && !c.empty && c.alive()) cache.Drop(c.copy.lock());
     return true;
   };
   checkpoints_.erase(std::remove_if(checkpoints_.begin(), checkpoints_.end(), useless), checkpoints_.end());

@@ -40,12 +40,12 @@ struct Request {
   std::string tenant;            // whose prompts and sessions these are
   std::string session;           // key of the session to continue; empty: none
   std::vector<int32_t> opening;  // instead of prompt, where that session is empty: with special tokens
+  std::string mark;              // names the position after the call, with a session; empty: none
   SamplingParams sampling;
   StopParams stop;
   int32_t n = 1;                             // choices; 1 with a session
   int32_t logprobs = -1;                     // of generated tokens: -1 none, k >= 0 the token's own and the k largest
   int32_t prompt_logprobs = -1;              // the same for the prompt; a Score request has it >= 0
-  std::string mark;                          // names the session's position after the call; empty: none
   bool cache = true;                         // states of earlier prompts may be used, and this one's kept
   std::shared_ptr<const SessionCopy> start;  // a past to continue instead of a session's
   bool seal = false;                         // the state after the call is wanted

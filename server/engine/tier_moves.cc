@@ -91,6 +91,20 @@ void Tiers::Written(Session& session, Tier to, const absl::Status& status) {
   Finish(session, absl::OkStatus());
 }
 
+void Tiers::StartHandOver(Session& session) {
+  session.moving = true;
+  ++moves_;
+  options_.registry_worker->Run([this, &session, copy = session.copy, label = LabelOf(session), key = session.key] {
+    const absl::Status status = options_.hand_over(key, options_.format->Write(*copy, label));
+    post_([this, &session, status = std::move(status)] {
+      if (status.ok()) return End(session, SessionNotFound(session.key));  // it is the peer's now
+      LogError("session not handed over", {{"message", std::string(status.message())}});
+      peer_failed_ = true;
+      Finish(session, absl::OkStatus());
+    });
+  });
+}
+
 void Tiers::StartRegister(Session& session) {
   session.moving = true;
   ++moves_;

@@ -139,23 +139,23 @@ SessionLabel Tiers::LabelOf(const Session& session) const {
 }
 
 int64_t Tiers::ParkAll() {
+  const bool to_peer = options_.registry == nullptr && options_.hand_over != nullptr && !peer_failed_;
   const Tier last = options_.registry != nullptr ? Tier::kRegistry : Tier::kDirectory;
   int64_t left = 0;
   table_->ForEach([&](Session& session) {
-    if (session.tier == last && !session.moving) return;
+    if (!to_peer && session.tier == last && !session.moving) return;
     ++left;
-    if (session.moving || session.busy() || paused(last) || moves_ >= kMovesMax) return;
+    if (session.moving || session.busy() || moves_ >= kMovesMax || (!to_peer && paused(last))) return;
     switch (session.tier) {
       case Tier::kDevice:
         return StartDown(session);
       case Tier::kEmpty:
         session.copy = table_->CopyOf(session);
-        SetTier(session, Tier::kHost);
-        return StartWrite(session, last);
+        return SetTier(session, Tier::kHost);
       case Tier::kHost:
-        return StartWrite(session, last);
+        return to_peer ? StartHandOver(session) : StartWrite(session, last);
       case Tier::kDirectory:
-        return StartRegister(session);
+        return to_peer ? StartRead(session) : StartRegister(session);
       case Tier::kRegistry:
         return;
     }

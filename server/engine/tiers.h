@@ -30,7 +30,9 @@ struct TierOptions {
   int64_t registry_sessions = 0;   // in `registry`
   StateStore* directory = nullptr;
   SessionRegistry* registry = nullptr;
-  const SessionFormat* format = nullptr;  // required with a directory or a registry
+  // Gives a session's bytes to another server: what ParkAll does, unless there is a registry. Empty: there is no peer.
+  std::function<absl::Status(const std::string& key, absl::string_view bytes)> hand_over;
+  const SessionFormat* format = nullptr;  // required with any of them
   // Each its own, or all the same in tests. Required.
   Worker* device_worker = nullptr;
   Worker* directory_worker = nullptr;
@@ -79,9 +81,9 @@ class Tiers {
   // Whether time alone makes a difference: Tick is wanted soon.
   bool ticking() const { return options_.registry != nullptr; }
 
-  // Drain: sends every idle session to the last tier there is, and says how many are not there yet.
+  // Drain: sends every idle session to the registry, or to the peer, or where neither is or works to the directory, and
+  // says how many are not there yet. Once a step.
   int64_t ParkAll();
-  bool can_park() const { return options_.directory != nullptr || options_.registry != nullptr; }
 
   int64_t count(Tier tier) const { return static_cast<int64_t>(tiers_[static_cast<int>(tier)].size()); }
 
@@ -96,6 +98,7 @@ class Tiers {
   void StartUp(Session& session, SlotLease lease);     // host -> device
   void StartWrite(Session& session, Tier to);          // host -> directory or registry
   void StartRead(Session& session);                    // directory or registry -> host
+  void StartHandOver(Session& session);                // host -> peer
   void StartRegister(Session& session);                // directory -> registry
   void Finish(Session& session, absl::Status status);  // of any move: whoever waited is told
   // On their workers. `epoch`, `unsure`: where the session was claimed.
@@ -131,6 +134,7 @@ class Tiers {
   std::vector<std::string> retries_;  // sessions that another server holds and was asked for
   std::vector<std::string> handing_over_;
   std::vector<std::string> unsure_;
+  bool peer_failed_ = false;
   TimePoint next_renewal_{}, next_look_{};
   bool pulse_running_ = false;
 };

@@ -92,10 +92,7 @@ void AppendStream::Pump() {
       taken_ = progress->done;
     } else if (const auto* finished = std::get_if<Finished>(&*event)) {
       if (ended_) return;  // a message was refused
-      response_.set_session_position(finished->session_tokens);
-      FillUsage(finished->usage, *response_.mutable_usage());
-      FillTimings(finished->timings, *response_.mutable_timings());
-      response_.set_model_fingerprint(serving_.fingerprint);
+      FillAppended(*finished, serving_, response_);
       return End(finished->status);
     }
   }

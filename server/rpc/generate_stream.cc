@@ -6,27 +6,30 @@
 #include "server/rpc/messages.h"
 #include "server/rpc/request.h"
 #include "server/rpc/sealed_state.h"
+#include "server/rpc/session_name.h"
 #include "server/rpc/tenant.h"
 
 namespace barista {
 namespace {
 
 constexpr int64_t kEchoIdsMax = 4096;  // prompt ids in one message
-constexpr int kChunkTokensMax = 64;    // tokens a slow reader finds joined in one message
 
 }  // namespace
 
 GenerateStream::GenerateStream(grpc::CallbackServerContext* context, const v1::GenerateRequest* message,
                                const Serving& serving)
-    : serving_(serving), message_in_(*message), pump_(serving.engine, GivesUpAt(*context)) {
+    : serving_(serving),
+      message_in_(*message),
+      pump_(serving.engine, GivesUpAt(*context)),
+      chunks_(message->stop(), message->has_logprobs()) {
   absl::StatusOr<Request> request = ParseGenerate(*message, serving, DeadlineOf(*context, serving));
   absl::Status status = request.status();
   if (status.ok()) status = BindTenant(*context, serving, *request);
-  if (status.ok()) status = OpenSealedState(*message, serving, *request);
-  message_in_.clear_sealed_state();  // megabytes
-  if (status.ok()) {
-    generated_.resize(request->n);
-    status = pump_.Submit(*std::move(request), [this] { Pump(); });
+  if (status.ok()) status = BeginOnce(request->tenant);
+  if (status.ok() && replay_ == nullptr) {
+    status = OpenSealedState(*message, serving, *request);
+    message_in_.clear_sealed_state();  // megabytes
+    if (status.ok()) status = pump_.Submit(*std::move(request), [this] { Pump(); });
   }
   if (!status.ok()) {
     absl::MutexLock lock(&mutex_);
@@ -34,6 +37,16 @@ GenerateStream::GenerateStream(grpc::CallbackServerContext* context, const v1::G
     return;
   }
   Pump();  // the echo needs no event
+}
+
+absl::Status GenerateStream::BeginOnce(const std::string& tenant) {
+  if (!message_in_.has_session() || message_in_.request_id().empty()) return absl::OkStatus();
+  absl::StatusOr<ReplayCache::Begun> begun =
+      serving_.replays.Begin(KeyOf(tenant, message_in_.request_id()), message_in_);
+  if (!begun.ok()) return begun.status();
+  recording_ = std::move(begun->recording);
+  replay_ = std::move(begun->answer);
+  return absl::OkStatus();
 }
 
 void GenerateStream::OnDone() {
@@ -46,7 +59,6 @@ void GenerateStream::OnWriteDone(bool ok) {
     absl::MutexLock lock(&mutex_);
     writing_ = false;
     if (!ok) broken_ = true;
-    if (ending_) return End(*ending_);
   }
   if (!ok) pump_.Cancel();
   Pump();
@@ -54,58 +66,55 @@ void GenerateStream::OnWriteDone(bool ok) {
 
 void GenerateStream::Pump() {
   absl::MutexLock lock(&mutex_);
-  if (writing_ || finished_ || ending_) return;
-  message_.Clear();
-  if (!NextMessage()) return;
-  writing_ = true;
-  StartWrite(&message_);
+  while (!writing_ && !finished_) {
+    message_.Clear();
+    if (ending_) {
+      End(*ending_);
+    } else if (NextMessage()) {
+      if (recording_ != nullptr) recording_->Add(message_);  // also what nobody reads: the session has it
+      if (broken_) continue;
+      writing_ = true;
+      StartWrite(&message_);
+    } else if (!ending_) {
+      return;
+    }
+  }
 }
 
 bool GenerateStream::NextMessage() {
+  if (replay_ != nullptr) {
+    if (replayed_ < replay_->messages.size()) return message_.ParseFromString(replay_->messages[replayed_++]);
+    ending_ = replay_->status;
+    return false;
+  }
   if (message_in_.echo() && !message_in_.has_prompt_logprobs() && NextEcho()) return true;
   if (message_in_.has_prompt_logprobs() && echoed_ == 0 && pump_.request().prompt.size() == 1) {
     AddLogprobs({});  // the only token has none, so no event brings them
     return true;
   }
-  while (true) {
-    std::optional<Event> event = held_ ? std::exchange(held_, std::nullopt) : pump_.Next();
-    if (!event) return message_.has_chunk();
-    if (auto* token = std::get_if<Token>(&*event)) {
-      const bool other = message_.has_chunk() && (static_cast<int32_t>(message_.chunk().choice()) != token->choice ||
-                                                  message_.chunk().token_ids_size() >= kChunkTokensMax);
-      if (other) {
-        held_ = std::move(event);
-        return true;
-      }
-      if (!broken_) AddToChunk(std::move(*token));
-      continue;
+  std::optional<ChunkJoiner::Told> told = chunks_.Next(pump_);
+  if (!told) return false;
+  if (auto* chunk = std::get_if<v1::Chunk>(&*told)) {
+    message_.mutable_chunk()->Swap(chunk);
+  } else if (const auto* progress = std::get_if<PrefillProgress>(&*told)) {
+    message_.mutable_progress()->set_tokens_done(progress->done);
+    message_.mutable_progress()->set_prompt_tokens(progress->total);
+  } else if (auto* logprobs = std::get_if<PromptLogprobs>(&*told)) {
+    AddLogprobs(std::move(*logprobs));
+  } else {
+    const Finished& finished = std::get<Finished>(*told);
+    if (finished.status.ok() && finished.sealed != nullptr && !broken_) {
+      FillSummary(finished, pump_.request(), serving_, *message_.mutable_summary());
+      message_.mutable_summary()->set_request_id(message_in_.request_id());
+      SealAndWrite(finished.sealed);
+      return false;
     }
-    if (message_.has_chunk()) {
-      held_ = std::move(event);
-      return true;
-    }
-    if (auto* finished = std::get_if<Finished>(&*event)) {
-      if (broken_ || !finished->status.ok()) {
-        End(finished->status);
-        return false;
-      }
-      WriteSummary(*finished);
-      if (finished->sealed != nullptr) {
-        SealAndWrite(std::move(finished->sealed));
-        return false;
-      }
-      ending_ = absl::OkStatus();
-      return true;
-    }
-    if (broken_) continue;
-    if (auto* progress = std::get_if<PrefillProgress>(&*event)) {
-      message_.mutable_progress()->set_tokens_done(progress->done);
-      message_.mutable_progress()->set_prompt_tokens(progress->total);
-    } else {
-      AddLogprobs(std::get<PromptLogprobs>(*std::move(event)));
-    }
-    return true;
+    ending_ = finished.status;
+    if (!finished.status.ok()) return false;
+    FillSummary(finished, pump_.request(), serving_, *message_.mutable_summary());
+    message_.mutable_summary()->set_request_id(message_in_.request_id());
   }
+  return true;
 }
 
 bool GenerateStream::NextEcho() {
@@ -135,35 +144,6 @@ void GenerateStream::AddLogprobs(PromptLogprobs logprobs) {
   }
 }
 
-void GenerateStream::AddToChunk(Token token) {
-  v1::Chunk& chunk = *message_.mutable_chunk();
-  chunk.set_choice(token.choice);
-  chunk.mutable_text()->append(token.text);
-  if (token.id >= 0) {
-    chunk.add_token_ids(token.id);
-    ++generated_[token.choice];
-    if (message_in_.has_logprobs()) FillLogprob(token.id, token.logprobs, *chunk.add_logprobs());
-  }
-  chunk.set_generated_tokens(generated_[token.choice]);
-  if (token.finish == FinishReason::kNone) return;
-  chunk.set_finish_reason(ToProto(token.finish));
-  if (token.finish == FinishReason::kStopString) {
-    chunk.set_stop_string(message_in_.stop().stop_strings(token.stop_index));
-  } else if (token.finish == FinishReason::kEos || token.finish == FinishReason::kStopToken) {
-    chunk.set_stop_token_id(token.id);
-  }
-}
-
-void GenerateStream::WriteSummary(const Finished& finished) {
-  v1::Summary& summary = *message_.mutable_summary();
-  FillUsage(finished.usage, *summary.mutable_usage());
-  FillTimings(finished.timings, *summary.mutable_timings());
-  summary.set_seed(pump_.request().sampling.seed);
-  summary.set_model_fingerprint(serving_.fingerprint);
-  summary.set_request_id(message_in_.request_id());
-  if (message_in_.has_session()) summary.set_session_position(finished.session_tokens);
-}
-
 // Encryption takes longer than a step may wait: the worker does it, and nothing else is written meanwhile.
 void GenerateStream::SealAndWrite(std::shared_ptr<const SessionCopy> state) {
   writing_ = true;
@@ -178,6 +158,7 @@ void GenerateStream::SealAndWrite(std::shared_ptr<const SessionCopy> state) {
 
 void GenerateStream::End(const absl::Status& status) {
   finished_ = true;
+  if (recording_ != nullptr) recording_->End(status);
   RecordEnd(status, serving_.metrics);
   Finish(ToGrpcStatus(status));
 }

@@ -2,6 +2,7 @@
 
 #include "server/rpc/append_stream.h"
 #include "server/rpc/call_end.h"
+#include "server/rpc/converse_stream.h"
 #include "server/rpc/generate_stream.h"
 #include "server/rpc/messages.h"
 #include "server/rpc/request.h"
@@ -26,6 +27,8 @@ InferenceService::InferenceService(const Serving& serving) : serving_(serving) {
   MarkMethodRawCallback(3, StrictClientStream<v1::AppendResponse>([this](auto* context, auto* response) {
                           return new AppendStream(context, response, serving_);
                         }));
+  MarkMethodRawCallback(
+      4, StrictBidi<v1::ConverseResponse>([this](auto* context) { return ConverseStream::Start(context, serving_); }));
 }
 
 grpc::ServerWriteReactor<v1::GenerateResponse>* InferenceService::Generate(grpc::CallbackServerContext* context,

@@ -1,5 +1,7 @@
 #include "server/rpc/messages.h"
 
+#include "server/engine/error.h"
+
 namespace barista {
 
 v1::FinishReason ToProto(FinishReason reason) {
@@ -40,6 +42,29 @@ void FillTimings(const Timings& timings, v1::Timings& message) {
   message.set_decode_seconds(timings.decode);
   message.set_time_to_first_token_seconds(timings.time_to_first_token);
   message.set_total_seconds(timings.total);
+}
+
+void FillSummary(const Finished& finished, const Request& request, const Serving& serving, v1::Summary& message) {
+  FillUsage(finished.usage, *message.mutable_usage());
+  FillTimings(finished.timings, *message.mutable_timings());
+  message.set_seed(request.sampling.seed);
+  message.set_model_fingerprint(serving.fingerprint);
+  if (!request.session.empty()) message.set_session_position(finished.session_tokens);
+}
+
+void FillAppended(const Finished& finished, const Serving& serving, v1::AppendResponse& message) {
+  message.set_session_position(finished.session_tokens);
+  FillUsage(finished.usage, *message.mutable_usage());
+  FillTimings(finished.timings, *message.mutable_timings());
+  message.set_model_fingerprint(serving.fingerprint);
+}
+
+void FillFailed(const absl::Status& status, v1::ConverseFailed& message) {
+  const ErrorDetail detail = DetailOf(status);
+  message.set_code(static_cast<int32_t>(status.code()));  // absl's codes are google.rpc's
+  message.set_reason(std::string(Name(detail.reason)));
+  message.set_field(detail.field);
+  message.set_message(std::string(status.message()));
 }
 
 std::string PromptText(const v1::GenerateRequest& message, const std::vector<int32_t>& prompt, const Serving& serving) {

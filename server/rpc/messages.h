@@ -14,6 +14,12 @@ void FillLogprob(int32_t token, const SampleResult& result, v1::TokenLogprob& me
 void FillUsage(const Usage& usage, v1::Usage& message);
 void FillTimings(const Timings& timings, v1::Timings& message);
 
+// The last message of a call that ended well, but for GenerateRequest.request_id.
+void FillSummary(const Finished& finished, const Request& request, const Serving& serving, v1::Summary& message);
+void FillAppended(const Finished& finished, const Serving& serving, v1::AppendResponse& message);
+// All but session_position.
+void FillFailed(const absl::Status& status, v1::ConverseFailed& message);
+
 // The prompt as text: as given, or decoded from ids; empty without a tokenizer.
 std::string PromptText(const v1::GenerateRequest& message, const std::vector<int32_t>& prompt, const Serving& serving);
 

@@ -10,23 +10,6 @@
 namespace barista {
 namespace {
 
-absl::Status CheckTask(Task wanted, const Serving& serving) {
-  const Task task = serving.model.config().task;
-  if (task == wanted) return absl::OkStatus();
-  return MakeError({.reason = ErrorReason::kWrongTask},
-                   task == Task::kClassification ? "this model is a classifier: it answers Classify"
-                                                 : "this model is a language model: it answers Generate and Score");
-}
-
-absl::Status CheckRequestId(const std::string& id, const Serving& serving) {
-  const auto printable = [](char c) { return c >= 0x20 && c < 0x7f; };
-  if (static_cast<int64_t>(id.size()) > serving.limits.request_id_bytes_max) {
-    return FieldError("request_id", absl::StrCat(id.size(), " bytes, limit ", serving.limits.request_id_bytes_max));
-  }
-  if (!std::all_of(id.begin(), id.end(), printable)) return FieldError("request_id", "not printable ASCII");
-  return absl::OkStatus();
-}
-
 // The prompt of any of the three messages: a oneof of `text` and `tokens`. `limit`: tokens.
 template <class Message>
 absl::StatusOr<std::vector<int32_t>> ParsePrompt(const Message& message, int64_t limit, absl::string_view limit_name,
@@ -91,10 +74,8 @@ absl::Status CheckWithPast(const v1::GenerateRequest& message, absl::string_view
 absl::Status ParseSession(const v1::GenerateRequest& message, Request& request) {
   absl::StatusOr<std::string> mark = ParseMark(message.mark(), "mark");
   if (!mark.ok()) return mark.status();
+  if (!message.has_session()) return mark->empty() ? absl::OkStatus() : FieldError("mark", "only with a session");
   request.mark = *std::move(mark);
-  if (!message.has_session()) {
-    return request.mark.empty() ? absl::OkStatus() : FieldError("mark", "only with a session");
-  }
   absl::StatusOr<std::string> id = ParseSessionName(message.session(), "session");
   if (!id.ok()) return id.status();
   if (absl::Status s = CheckWithPast(message, "a session", request); !s.ok()) return s;
@@ -124,6 +105,23 @@ absl::StatusOr<int32_t> CheckLogprobs(uint32_t value, absl::string_view field, c
 }
 
 }  // namespace
+
+absl::Status CheckTask(Task wanted, const Serving& serving) {
+  const Task task = serving.model.config().task;
+  if (task == wanted) return absl::OkStatus();
+  return MakeError({.reason = ErrorReason::kWrongTask},
+                   task == Task::kClassification ? "this model is a classifier: it answers Classify"
+                                                 : "this model is a language model: it answers Generate and Score");
+}
+
+absl::Status CheckRequestId(const std::string& id, const Serving& serving) {
+  const auto printable = [](char c) { return c >= 0x20 && c < 0x7f; };
+  if (static_cast<int64_t>(id.size()) > serving.limits.request_id_bytes_max) {
+    return FieldError("request_id", absl::StrCat(id.size(), " bytes, limit ", serving.limits.request_id_bytes_max));
+  }
+  if (!std::all_of(id.begin(), id.end(), printable)) return FieldError("request_id", "not printable ASCII");
+  return absl::OkStatus();
+}
 
 absl::StatusOr<std::string> ParseMark(const std::string& mark, absl::string_view field) {
   if (mark.empty()) return mark;

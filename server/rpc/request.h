@@ -2,6 +2,8 @@
 // its path in the message, the value and the limit.
 #pragma once
 
+#include <string>
+
 #include "absl/status/statusor.h"
 #include "barista/v1/inference.pb.h"
 #include "server/engine/request.h"
@@ -17,9 +19,12 @@ absl::StatusOr<std::vector<int32_t>> ParsePiece(const v1::AppendRequest& message
 absl::StatusOr<Request> ParseScore(const v1::ScoreRequest& message, const Serving& serving, TimePoint deadline);
 absl::StatusOr<Request> ParseClassify(const v1::ClassifyRequest& message, const Serving& serving, TimePoint deadline);
 
-// The name of a position: the characters of a session's id; empty: none.
+// Errors: kWrongTask.
+absl::Status CheckTask(Task wanted, const Serving& serving);
+// Printable ASCII within limits.request_id_bytes_max; empty: none.
+absl::Status CheckRequestId(const std::string& id, const Serving& serving);
+// The name of a mark, or empty: none. The characters are those of a session's id.
 absl::StatusOr<std::string> ParseMark(const std::string& mark, absl::string_view field);
-
 // Token ids of `text`, special tokens of tokenizer.json added where asked for. field: the path for messages.
 absl::StatusOr<std::vector<int32_t>> EncodeText(const std::string& text, absl::string_view field, bool add_special,
                                                 const Serving& serving);

@@ -9,7 +9,6 @@
 #include "server/rpc/tenant.h"
 
 namespace barista {
-namespace {
 
 absl::StatusOr<Request> ParseRewind(const grpc::CallbackServerContext& context, const v1::RewindSessionRequest& message,
                                     const Serving& serving) {
@@ -41,46 +40,23 @@ absl::StatusOr<Request> ParseRewind(const grpc::CallbackServerContext& context, 
   return request;
 }
 
-}  // namespace
-
-RewindCall::RewindCall(const grpc::CallbackServerContext& context, const v1::RewindSessionRequest& message,
-                       v1::RewindSessionResponse& response, const Serving& serving,
-                       std::function<void(const Session&)> fill)
-    : serving_(serving), response_(response), fill_(std::move(fill)), pump_(serving.engine, GivesUpAt(context)) {
-  absl::StatusOr<Request> request = ParseRewind(context, message, serving);
-  absl::Status status = request.status();
-  if (status.ok()) status = pump_.Submit(*std::move(request), [this] { Pump(); });
-  if (!status.ok()) End(status);
+absl::Status RewindCall::Start(Request request, const Serving& serving, Done done) {
+  const std::shared_ptr<RewindCall> call(new RewindCall(serving, std::move(done)));
+  return call->pump_.Submit(std::move(request), [call] { call->Pump(); });
 }
 
 void RewindCall::Pump() {
   while (std::optional<Event> event = pump_.Next()) {
     const auto* finished = std::get_if<Finished>(&*event);
     if (finished == nullptr) continue;
-    if (!finished->status.ok()) return End(finished->status);
-    response_.set_replayed_tokens(finished->replayed_tokens);
-    return Show(pump_.request().session);
+    // Elsewhere: the pump is letting go of this call, which it must not do while it runs.
+    serving_.background.Run([self = shared_from_this(), status = finished->status,
+                             rewound = Rewound{pump_.request().session, finished->replayed_tokens}] {
+      self->pump_.Detach();
+      status.ok() ? self->done_(rewound) : self->done_(status);
+    });
+    return;
   }
-}
-
-void RewindCall::Show(const std::string& key) {
-  const absl::Status posted = serving_.engine.Post([this, key](SessionTable& sessions) {
-    const absl::StatusOr<Session*> session = sessions.Find(key);
-    if (session.ok()) fill_(**session);
-    serving_.metrics.rewinds_total.Increment();
-    End(absl::OkStatus());  // it was put back, even if it is deleted by now
-  });
-  if (!posted.ok()) End(absl::OkStatus());
-}
-
-void RewindCall::End(const absl::Status& status) {
-  RecordEnd(status, serving_.metrics);
-  Finish(ToGrpcStatus(status));
-}
-
-void RewindCall::OnDone() {
-  pump_.Detach();
-  delete this;
 }
 
 }  // namespace barista

@@ -1,32 +1,41 @@
-// One RewindSession call: a call in the engine, for it may replay tokens, then an answer that shows the session.
+// One RewindSession call: a call in the engine, for it may replay tokens.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
 
 #include <functional>
+#include <memory>
+#include <string>
 
-#include "barista/v1/session.grpc.pb.h"
+#include "absl/status/statusor.h"
+#include "barista/v1/session.pb.h"
 #include "server/rpc/event_pump.h"
 #include "server/rpc/serving.h"
 
 namespace barista {
 
-// Deletes itself when gRPC is done with it.
-class RewindCall final : public grpc::ServerUnaryReactor {
+// With the caller's tenant and deadline.
+absl::StatusOr<Request> ParseRewind(const grpc::CallbackServerContext& context, const v1::RewindSessionRequest& message,
+                                    const Serving& serving);
+
+class RewindCall : public std::enable_shared_from_this<RewindCall> {
  public:
-  // `fill`: what the answer says of the session, on the engine's thread.
-  RewindCall(const grpc::CallbackServerContext& context, const v1::RewindSessionRequest& request,
-             v1::RewindSessionResponse& response, const Serving& serving, std::function<void(const Session&)> fill);
+  struct Rewound {
+    std::string session;  // its key
+    int64_t replayed_tokens = 0;
+  };
+  using Done = std::function<void(const absl::StatusOr<Rewound>&)>;
+
+  // `done` is called once, on the background worker, unless this returns an error.
+  static absl::Status Start(Request request, const Serving& serving, Done done);
 
  private:
-  void OnDone() override;
+  RewindCall(const Serving& serving, Done done)
+      : serving_(serving), done_(std::move(done)), pump_(serving.engine, TimePoint::max()) {}
   void Pump();
-  void Show(const std::string& key);
-  void End(const absl::Status& status);
 
   const Serving& serving_;
-  v1::RewindSessionResponse& response_;
-  const std::function<void(const Session&)> fill_;
+  const Done done_;
   EventPump pump_;
 };
 

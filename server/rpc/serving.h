@@ -8,6 +8,7 @@
 #include "server/engine/worker.h"
 #include "server/limits.h"
 #include "server/model/model.h"
+#include "server/rpc/replay_cache.h"
 #include "server/store/sealer.h"
 #include "server/store/state_store.h"
 #include "server/text/tokenizer.h"
@@ -17,6 +18,7 @@ namespace barista {
 struct Serving {
   Engine& engine;
   Metrics& metrics;
+  ReplayCache& replays;
   const Model& model;
   const Tokenizer* tokenizer = nullptr;  // null: token ids only
   Limits limits;

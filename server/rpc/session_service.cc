@@ -9,6 +9,7 @@
 #include "server/rpc/export_stream.h"
 #include "server/rpc/import_stream.h"
 #include "server/rpc/page.h"
+#include "server/rpc/request.h"
 #include "server/rpc/rewind_call.h"
 #include "server/rpc/session_name.h"
 #include "server/rpc/status_map.h"
@@ -86,7 +87,7 @@ SessionService::SessionService(const Serving& serving) : serving_(serving) {
 }
 
 grpc::ServerUnaryReactor* SessionService::Answer(grpc::CallbackServerContext& context, absl::Status checked,
-                                                 const std::function<absl::Status(const Finish& finish)>& start) const {
+                                                 const Start& start) const {
   grpc::ServerUnaryReactor* reactor = context.DefaultReactor();  // once: each call makes a new one
   const Finish finish = [reactor, this](const absl::Status& status) {
     RecordEnd(status, serving_.metrics);
@@ -101,12 +102,39 @@ grpc::ServerUnaryReactor* SessionService::Answer(grpc::CallbackServerContext& co
   return reactor;
 }
 
+grpc::ServerUnaryReactor* SessionService::AnswerOnce(grpc::CallbackServerContext& context,
+                                                     const std::string& request_id,
+                                                     const google::protobuf::Message& request,
+                                                     google::protobuf::Message& response, absl::Status checked,
+                                                     const Start& start) const {
+  const absl::StatusOr<std::string> tenant = CallerTenant(context, serving_);
+  if (checked.ok()) checked = tenant.status();
+  if (checked.ok()) checked = CheckRequestId(request_id, serving_);
+  if (!checked.ok() || request_id.empty()) return Answer(context, checked, start);
+  absl::StatusOr<ReplayCache::Begun> begun = serving_.replays.Begin(KeyOf(*tenant, request_id), request);
+  if (!begun.ok()) return Answer(context, begun.status(), start);
+  if (const auto& answer = begun->answer; answer != nullptr) {
+    if (!answer->messages.empty()) response.ParseFromString(answer->messages[0]);
+    return Answer(context, answer->status,
+                  [](const Finish& finish) { return finish(absl::OkStatus()), absl::OkStatus(); });
+  }
+  return Answer(context, absl::OkStatus(), [&](const Finish& finish) {
+    const absl::Status status = start([recording = begun->recording, &response, finish](const absl::Status& ended) {
+      if (ended.ok()) recording->Add(response);
+      recording->End(ended);
+      finish(ended);
+    });
+    if (!status.ok()) begun->recording->End(status);
+    return status;
+  });
+}
+
 grpc::ServerUnaryReactor* SessionService::CreateSession(grpc::CallbackServerContext* context,
                                                         const v1::CreateSessionRequest* request,
                                                         v1::CreateSessionResponse* response) {
   const std::string id = request->has_session_id() ? request->session_id() : DrawnSessionId();
   const absl::StatusOr<std::string> key = CheckedKey(*context, serving_, CheckSessionId(id, "session_id"), id);
-  return Answer(*context, key.status(), [&](const Finish& finish) {
+  return AnswerOnce(*context, request->request_id(), *request, *response, key.status(), [&](const Finish& finish) {
     return serving_.engine.PostNew({*key}, [=, this, key = *key](SessionTable& sessions, const auto& epochs) {
       if (!epochs.ok()) return finish(epochs.status()), epochs.status();
       const absl::StatusOr<Session*> session = sessions.Create(key, epochs->front());
@@ -157,9 +185,9 @@ grpc::ServerUnaryReactor* SessionService::ListSessions(grpc::CallbackServerConte
 
 grpc::ServerUnaryReactor* SessionService::DeleteSession(grpc::CallbackServerContext* context,
                                                         const v1::DeleteSessionRequest* request,
-                                                        v1::DeleteSessionResponse*) {
+                                                        v1::DeleteSessionResponse* response) {
   const absl::StatusOr<std::string> key = CheckedSessionKey(*context, serving_, request->name());
-  return Answer(*context, key.status(), [&](const Finish& finish) {
+  return AnswerOnce(*context, request->request_id(), *request, *response, key.status(), [&](const Finish& finish) {
     return serving_.engine.Post([finish, key = *key](SessionTable& sessions) {
       const absl::StatusOr<Session*> session = sessions.Find(key);
       if (session.ok() && (*session)->tier != Tier::kRegistry) return finish(sessions.Delete(key));
@@ -176,7 +204,7 @@ grpc::ServerUnaryReactor* SessionService::ForkSession(grpc::CallbackServerContex
                                                       v1::ForkSessionResponse* response) {
   const absl::StatusOr<std::string> key = CheckedSessionKey(*context, serving_, request->name());
   const absl::Status checked = key.ok() ? CheckForkIds(*request) : key.status();
-  return Answer(*context, checked, [&](const Finish& finish) {
+  return AnswerOnce(*context, request->request_id(), *request, *response, checked, [&](const Finish& finish) {
     std::vector<std::string> children;
     for (const std::string& id : request->session_ids()) children.push_back(KeyOf(TenantOf(*key), id));
     return serving_.engine.PostFor(*key, [=, this, key = *key, repeat = request->repeat_parent()](
@@ -199,8 +227,23 @@ grpc::ServerUnaryReactor* SessionService::ForkSession(grpc::CallbackServerContex
 grpc::ServerUnaryReactor* SessionService::RewindSession(grpc::CallbackServerContext* context,
                                                         const v1::RewindSessionRequest* request,
                                                         v1::RewindSessionResponse* response) {
-  return new RewindCall(*context, *request, *response, serving_,
-                        [this, response](const Session& session) { Fill(session, *response->mutable_session()); });
+  absl::StatusOr<Request> parsed = ParseRewind(*context, *request, serving_);
+  return AnswerOnce(*context, request->request_id(), *request, *response, parsed.status(), [&](const Finish& finish) {
+    return RewindCall::Start(*std::move(parsed), serving_,
+                             [=, this](const absl::StatusOr<RewindCall::Rewound>& rewound) {
+                               if (!rewound.ok()) return finish(rewound.status());
+                               response->set_replayed_tokens(rewound->replayed_tokens);
+                               serving_.metrics.rewinds_total.Increment();
+                               const std::string key = rewound->session;
+                               const absl::Status posted = serving_.engine.Post([=, this](SessionTable& sessions) {
+                                 if (const absl::StatusOr<Session*> session = sessions.Find(key); session.ok()) {
+                                   Fill(**session, *response->mutable_session());
+                                 }
+                                 finish(absl::OkStatus());  // it was put back, even if it is deleted by now
+                               });
+                               if (!posted.ok()) finish(absl::OkStatus());
+                             });
+  });
 }
 
 void SessionService::Fill(const Session& session, v1::Session& to) const {

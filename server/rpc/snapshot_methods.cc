@@ -38,6 +38,11 @@ absl::Status CheckTags(const v1::SnapshotSessionRequest& request) {
 
 std::string NameOf(const std::string& key) { return SnapshotName(SessionIdOf(key)); }
 
+absl::Status NoStore() {
+  return MakeError({.reason = ErrorReason::kNoStore},
+                   "the server keeps no snapshots: it was started without --state_dir and without --redis");
+}
+
 absl::Status NotFound(const std::string& key) {
   return MakeError({.reason = ErrorReason::kSnapshotNotFound}, absl::StrCat("there is no snapshot ", NameOf(key)));
 }
@@ -75,16 +80,12 @@ absl::StatusOr<LabelledSession> ReadSnapshot(const std::string& key, const Servi
 
 }  // namespace
 
-grpc::ServerUnaryReactor* SessionService::AnswerFromStore(grpc::CallbackServerContext& context, absl::Status checked,
-                                                          std::function<void(const Finish& finish)> work) const {
-  if (checked.ok() && serving_.snapshots == nullptr) {
-    checked = MakeError({.reason = ErrorReason::kNoStore},
-                        "the server keeps no snapshots: it was started without --state_dir and without --redis");
-  }
-  return Answer(context, checked, [this, work = std::move(work)](const Finish& finish) {
+SessionService::Start SessionService::InStore(std::function<void(const Finish& finish)> work) const {
+  return [this, work = std::move(work)](const Finish& finish) {
+    if (serving_.snapshots == nullptr) return NoStore();
     serving_.background.Run([work, finish] { work(finish); });
     return absl::OkStatus();
-  });
+  };
 }
 
 grpc::ServerUnaryReactor* SessionService::SnapshotSession(grpc::CallbackServerContext* context,
@@ -95,12 +96,14 @@ grpc::ServerUnaryReactor* SessionService::SnapshotSession(grpc::CallbackServerCo
   absl::Status checked = key.status();
   if (checked.ok()) checked = CheckSessionId(id, "snapshot_id");
   if (checked.ok()) checked = CheckTags(*request);
-  if (!checked.ok()) return AnswerFromStore(*context, checked, {});
+  if (checked.ok() && serving_.snapshots == nullptr) checked = NoStore();
+  const std::string snapshot = checked.ok() ? KeyOf(TenantOf(*key), id) : "";
   const std::map<std::string, std::string> tags(request->tags().begin(), request->tags().end());
-  const auto keep = [this, response, tags, key = *key, snapshot = KeyOf(TenantOf(*key), id),
-                     replace = request->replace()](std::shared_ptr<const SessionCopy> copy, WallTime made,
-                                                   const Finish& finish) {
-    const SessionLabel label = {TenantOf(key), SessionIdOf(key), made, std::chrono::system_clock::now(), tags};
+  const auto keep = [=, this, replace = request->replace()](const std::string& session_key,
+                                                            std::shared_ptr<const SessionCopy> copy, WallTime made,
+                                                            const Finish& finish) {
+    const SessionLabel label = {TenantOf(session_key), SessionIdOf(session_key), made, std::chrono::system_clock::now(),
+                                tags};
     const std::string bytes = serving_.format.Write(*copy, label);
     const absl::Status status = FromStore(snapshot, serving_.snapshots->Put(snapshot, bytes, replace));
     if (status.ok()) {
@@ -111,15 +114,15 @@ grpc::ServerUnaryReactor* SessionService::SnapshotSession(grpc::CallbackServerCo
     finish(status);
   };
   // Only what reaches the store waits for it: the session is copied first.
-  if (serving_.snapshots == nullptr) return AnswerFromStore(*context, checked, {});
-  return Answer(*context, checked, [&](const Finish& finish) {
+  return AnswerOnce(*context, request->request_id(), *request, *response, checked, [&](const Finish& finish) {
     return serving_.engine.PostFor(
         *key, [this, finish, keep, key = *key](SessionTable& sessions, const absl::Status& brought) {
           if (!brought.ok()) return finish(brought);
           const absl::StatusOr<Session*> session = sessions.Find(key);
           if (!session.ok()) return finish(session.status());
-          serving_.background.Run(
-              [keep, finish, copy = *sessions.Export(key), made = (*session)->made] { keep(copy, made, finish); });
+          serving_.background.Run([keep, finish, key, copy = *sessions.Export(key), made = (*session)->made] {
+            keep(key, copy, made, finish);
+          });
         });
   });
 }
@@ -132,7 +135,7 @@ grpc::ServerUnaryReactor* SessionService::RestoreSession(grpc::CallbackServerCon
   absl::Status checked = snapshot.status();
   if (checked.ok()) checked = CheckSessionId(id, "session_id");
   const std::string key = checked.ok() ? KeyOf(TenantOf(*snapshot), id) : "";
-  return AnswerFromStore(*context, checked, [=, this, replace = request->replace()](const Finish& finish) {
+  const auto restore = [=, this, replace = request->replace()](const Finish& finish) {
     absl::StatusOr<LabelledSession> read = ReadSnapshot(*snapshot, serving_, true);
     if (!read.ok()) return finish(read.status());
     const auto copy = std::make_shared<const SessionCopy>(std::move(read->copy));
@@ -157,18 +160,19 @@ grpc::ServerUnaryReactor* SessionService::RestoreSession(grpc::CallbackServerCon
                      sessions.Reserve({key}, [=, &sessions](const auto& epochs) { return import(sessions, epochs); });
                    });
     if (!posted.ok()) finish(posted);
-  });
+  };
+  return AnswerOnce(*context, request->request_id(), *request, *response, checked, InStore(restore));
 }
 
 grpc::ServerUnaryReactor* SessionService::GetSnapshot(grpc::CallbackServerContext* context,
                                                       const v1::GetSnapshotRequest* request,
                                                       v1::GetSnapshotResponse* response) {
   const absl::StatusOr<std::string> key = CheckedSnapshotKey(*context, serving_, request->name(), "name");
-  return AnswerFromStore(*context, key.status(), [this, key, response](const Finish& finish) {
+  return Answer(*context, key.status(), InStore([this, key, response](const Finish& finish) {
     const absl::StatusOr<LabelledSession> read = ReadSnapshot(*key, serving_, false);
     if (read.ok()) FillSnapshot(*key, *read, serving_, *response->mutable_snapshot());
     finish(read.status());
-  });
+  }));
 }
 
 grpc::ServerUnaryReactor* SessionService::ListSnapshots(grpc::CallbackServerContext* context,
@@ -194,16 +198,15 @@ grpc::ServerUnaryReactor* SessionService::ListSnapshots(grpc::CallbackServerCont
     if (key != keys->end()) response->set_next_page_token(SessionIdOf(*(key - 1)));
     finish(absl::OkStatus());
   };
-  return AnswerFromStore(*context, checked, work);
+  return Answer(*context, checked, InStore(work));
 }
 
 grpc::ServerUnaryReactor* SessionService::DeleteSnapshot(grpc::CallbackServerContext* context,
                                                          const v1::DeleteSnapshotRequest* request,
-                                                         v1::DeleteSnapshotResponse*) {
+                                                         v1::DeleteSnapshotResponse* response) {
   const absl::StatusOr<std::string> key = CheckedSnapshotKey(*context, serving_, request->name(), "name");
-  return AnswerFromStore(*context, key.status(), [this, key](const Finish& finish) {
-    finish(FromStore(*key, serving_.snapshots->Delete(*key)));
-  });
+  const auto work = [this, key](const Finish& finish) { finish(FromStore(*key, serving_.snapshots->Delete(*key))); };
+  return AnswerOnce(*context, request->request_id(), *request, *response, key.status(), InStore(work));
 }
 
 }  // namespace barista

@@ -58,6 +58,13 @@ grpc::internal::MethodHandler* StrictClientStream(
   return new grpc::internal::CallbackClientStreamingHandler<grpc::ByteBuffer, Response>(std::move(call));
 }
 
+// The same.
+template <class Response>
+grpc::internal::MethodHandler* StrictBidi(
+    std::function<grpc::ServerBidiReactor<grpc::ByteBuffer, Response>*(grpc::CallbackServerContext*)> call) {
+  return new grpc::internal::CallbackBidiHandler<grpc::ByteBuffer, Response>(std::move(call));
+}
+
 template <class Request, class Response>
 grpc::internal::MethodHandler* StrictServerStream(
     Metrics& metrics,

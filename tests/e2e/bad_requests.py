@@ -194,6 +194,8 @@ def session_rows():
                   method=FORK)
     for title, fields in (("n", {"n": 2}), ("echo", {"echo": True}), ("prompt_logprobs", {"prompt_logprobs": 0})):
         yield invalid(f"generate-session-{title}", request([5], session="sessions/a", **fields), title, "session")
+    yield invalid("mark-alone", request([5], mark="a"), "mark", "session")
+    yield invalid("mark-space", request([5], session="sessions/a", mark="a b"), "mark", "a b")
     missing = {"reason": "SESSION_NOT_FOUND", "code": "NOT_FOUND"}
     for title, message, method in (
             ("generate", request([5], session="sessions/none"), GENERATE),
@@ -216,7 +218,7 @@ def wire_rows():
     yield invalid("garbage", b"\xff\xff\xff\xff", "", reason="MALFORMED_REQUEST")
     yield invalid("cut", request([1] * 50).SerializeToString()[:-1], "", reason="MALFORMED_REQUEST")
     yield invalid("tokenize-garbage", b"\x0a\x7fabc", "", method=TOKENIZE, reason="MALFORMED_REQUEST")
-    yield invalid("unknown-method", b"", "", method="InferenceService/Converse", reason="", code="UNIMPLEMENTED")
+    yield invalid("unknown-method", b"", "", method="InferenceService/Embed", reason="", code="UNIMPLEMENTED")
     yield invalid("unknown-service", b"", "", method="NoService/Get", reason="", code="UNIMPLEMENTED")
     yield invalid("message-too-large", b"\x00" * (17 << 20), "", 17 << 20, 16 << 20, reason="",
                   code="RESOURCE_EXHAUSTED")

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <utility>
@@ -19,9 +20,12 @@ namespace barista {
 class EngineTest : public testing::Test {
  protected:
   void Start(int32_t slots, EngineOptions options = {}, const std::string& backend = "cpu") {
+    engine_.reset();  // before what it holds on to
     m_ = LoadedModel::Load("tests/golden/variants/macchiato-rglru", {.kind = backend, .threads = 1},
                            {.rows_max = 128, .logits_rows_max = 8}, slots);
     options.poison_freed_slots = true;
+    format_.emplace(m_.model->state_layout(), std::string(64, 'a'), m_.model->config().vocab_size);
+    options.tiers.format = &*format_;
     engine_ = std::make_unique<Engine>(*m_.model, *m_.pool, nullptr, metrics_, clock_, options);
   }
 
@@ -45,7 +49,7 @@ class EngineTest : public testing::Test {
     for (int i = 0; i < 10000 && !engine_->idle(); ++i) engine_->Step();
     EXPECT_TRUE(engine_->idle());
   }
-  double used_slots() const { return metrics_.sessions_device.Value(); }
+  double used_slots() { return metrics_.sessions("device").Value(); }
 
   struct Seen {
     std::vector<std::vector<int32_t>> tokens;  // of each choice
@@ -80,6 +84,7 @@ class EngineTest : public testing::Test {
   Metrics metrics_;
   FakeClock clock_;
   LoadedModel m_;
+  std::optional<SessionFormat> format_;
   std::unique_ptr<Engine> engine_;
 };
 

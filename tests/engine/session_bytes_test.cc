@@ -20,15 +20,27 @@ class SessionBytesTest : public EngineTest {
     return SessionFormat(m_.model->state_layout(), fingerprint, kVocab);
   }
   SessionCopy Sample() {
-    SessionCopy copy = {.position = 1234567890123, .pending = 299, .decoded = {.pending = "\xe2\x82", .started = true}};
+    SessionCopy copy = {.position = 1234567890123,
+                        .pending = 299,
+                        .draws = 0x0123456789abcdef,
+                        .forks = 7,
+                        .decoded = {.pending = "\xe2\x82", .started = true}};
     copy.counts = {{.id = 7, .in_prompt = true, .in_output = 0}, {.id = 0, .in_prompt = false, .in_output = 90}};
     std::mt19937 rng(1);
-    copy.state.resize(m_.model->state_layout().slot_bytes());
-    for (char& byte : copy.state) byte = static_cast<char>(rng());
+    std::string state(m_.model->state_layout().slot_bytes(), '\0');
+    for (char& byte : state) byte = static_cast<char>(rng());
+    copy.state = std::make_shared<const std::string>(std::move(state));
     return copy;
   }
-  ErrorReason Refusal(absl::string_view bytes) {
-    const absl::StatusOr<SessionCopy> read = Format().Read(bytes);
+  static SessionLabel Label() {
+    return {.tenant = "acme",
+            .session = "draft-1",
+            .made = WallTime(std::chrono::milliseconds(1'700'000'000'123)),
+            .taken = WallTime(std::chrono::milliseconds(1'800'000'000'456)),
+            .tags = {{"kind", "test"}, {"note", ""}}};
+  }
+  ErrorReason Refusal(absl::string_view bytes, absl::string_view tenant = "acme") {
+    const absl::StatusOr<LabelledSession> read = Format().Read(bytes, tenant);
     EXPECT_FALSE(read.ok());
     return DetailOf(read.status()).reason;
   }
@@ -36,48 +48,68 @@ class SessionBytesTest : public EngineTest {
 
 TEST_F(SessionBytesTest, WhatIsWrittenComesBack) {
   const SessionCopy copy = Sample();
-  const std::string bytes = Format().Write(copy);
+  const std::string bytes = Format().Write(copy, Label());
   EXPECT_LE(static_cast<int64_t>(bytes.size()), Format().bytes_max());
-  const absl::StatusOr<SessionCopy> read = Format().Read(bytes);
+  const absl::StatusOr<LabelledSession> read = Format().Read(bytes, "acme");
   ASSERT_TRUE(read.ok()) << read.status();
-  EXPECT_EQ(read->position, copy.position);
-  EXPECT_EQ(read->pending, copy.pending);
-  EXPECT_EQ(read->decoded.pending, copy.decoded.pending);
-  EXPECT_TRUE(read->decoded.started);
-  EXPECT_EQ(read->state, copy.state);
-  ASSERT_EQ(read->counts.size(), 2u);
-  EXPECT_EQ(read->counts[0].id, 7);
-  EXPECT_TRUE(read->counts[0].in_prompt);
-  EXPECT_EQ(read->counts[1].in_output, 90);
-  EXPECT_EQ(Format().Write(*read), bytes);
+  EXPECT_EQ(read->bytes, static_cast<int64_t>(bytes.size()));
+  EXPECT_EQ(read->copy.position, copy.position);
+  EXPECT_EQ(read->copy.pending, copy.pending);
+  EXPECT_EQ(read->copy.draws, copy.draws);
+  EXPECT_EQ(read->copy.forks, copy.forks);
+  EXPECT_EQ(read->copy.decoded.pending, copy.decoded.pending);
+  EXPECT_TRUE(read->copy.decoded.started);
+  EXPECT_EQ(*read->copy.state, *copy.state);
+  ASSERT_EQ(read->copy.counts.size(), 2u);
+  EXPECT_EQ(read->copy.counts[0].id, 7);
+  EXPECT_TRUE(read->copy.counts[0].in_prompt);
+  EXPECT_EQ(read->copy.counts[1].in_output, 90);
+  EXPECT_EQ(read->label.session, "draft-1");
+  EXPECT_EQ(read->label.tags, Label().tags);
+  EXPECT_EQ(Format().Write(read->copy, read->label), bytes);
+}
+
+TEST_F(SessionBytesTest, TheHeadIsReadAlone) {
+  const std::string bytes = Format().Write(Sample(), Label());
+  const absl::StatusOr<LabelledSession> head = Format().ReadHead(bytes.substr(0, 300), "acme");
+  ASSERT_TRUE(head.ok()) << head.status();
+  EXPECT_EQ(head->copy.tokens(), Sample().position + 1);
+  EXPECT_EQ(head->bytes, static_cast<int64_t>(bytes.size()));
+  EXPECT_EQ(head->label.made, Label().made);
+  EXPECT_FALSE(Format().ReadHead(bytes.substr(0, 150), "acme").ok());
 }
 
 // The header is a promise to every other build: version 1 stays readable.
 TEST_F(SessionBytesTest, TheHeaderLiesWhereTheFormatSays) {
-  const std::string bytes = Format().Write(Sample());
-  EXPECT_EQ(bytes.substr(0, 16), std::string("BaristaS\1\0\0\0\0\0\0\0", 16));
+  const std::string bytes = Format().Write(Sample(), Label());
+  EXPECT_EQ(bytes.substr(0, 16), std::string("BaristaS\1\0\0\0\x33\0\0\0", 16));
   EXPECT_EQ(bytes.substr(16, 32), std::string(32, '\xaa'));
   EXPECT_EQ(bytes.substr(96, 8), std::string("\x2b\x01\0\0\x02\0\0\0", 8));
-  EXPECT_EQ(bytes.substr(104, 8), std::string("\x01\x02\xe2\x82\0\0\0\0", 8));
-  EXPECT_EQ(bytes.substr(112, 18), std::string("\x07\0\0\0\0\0\0\0\x01\0\0\0\0\x5a\0\0\0\0", 18));
+  EXPECT_EQ(bytes.substr(104, 12), std::string("\xef\xcd\xab\x89\x67\x45\x23\x01\x07\0\0\0", 12));
+  EXPECT_EQ(bytes.substr(116, 12), std::string("\x01\x02\xe2\x82\0\0\0\0\0\0\0\0", 12));
+  EXPECT_EQ(bytes.substr(128, 13), std::string("\x04"
+                                               "acme\x07"
+                                               "draft-1"));
+  const size_t counts = 128 + 0x33 + 32;
+  EXPECT_EQ(bytes.substr(counts, 18), std::string("\x07\0\0\0\0\0\0\0\x01\0\0\0\0\x5a\0\0\0\0", 18));
 }
 
 TEST_F(SessionBytesTest, EveryChangedBitIsNoticed) {
-  const std::string bytes = Format().Write(Sample());
+  const std::string bytes = Format().Write(Sample(), Label());
   const bool full = std::getenv("BARISTA_FULL") != nullptr && std::string(std::getenv("BARISTA_FULL")) == "1";
   std::mt19937 rng(2);
   for (int i = 0; i < (full ? 100000 : 2000); ++i) {
     std::string changed = bytes;
-    const size_t at = i < 8 * 130 ? i / 8 : rng() % bytes.size();
-    changed[at] = static_cast<char>(changed[at] ^ (1 << (i < 8 * 130 ? i % 8 : rng() % 8)));
+    const size_t at = i < 8 * 230 ? i / 8 : rng() % bytes.size();
+    changed[at] = static_cast<char>(changed[at] ^ (1 << (i < 8 * 230 ? i % 8 : rng() % 8)));
     const ErrorReason reason = Refusal(changed);
     EXPECT_TRUE(reason == ErrorReason::kSnapshotCorrupt || reason == ErrorReason::kModelMismatch) << at;
   }
 }
 
 TEST_F(SessionBytesTest, EveryOtherLengthIsRefused) {
-  const std::string bytes = Format().Write(Sample());
-  for (size_t size = 0; size < 200; ++size) EXPECT_EQ(Refusal(bytes.substr(0, size)), ErrorReason::kSnapshotCorrupt);
+  const std::string bytes = Format().Write(Sample(), Label());
+  for (size_t size = 0; size < 300; ++size) EXPECT_EQ(Refusal(bytes.substr(0, size)), ErrorReason::kSnapshotCorrupt);
   for (const size_t less : {1u, 32u, 33u, 1000u}) {
     EXPECT_EQ(Refusal(bytes.substr(0, bytes.size() - less)), ErrorReason::kSnapshotCorrupt);
   }
@@ -85,22 +117,28 @@ TEST_F(SessionBytesTest, EveryOtherLengthIsRefused) {
   EXPECT_EQ(Refusal(std::string(bytes.size(), '\0')), ErrorReason::kSnapshotCorrupt);
 }
 
-TEST_F(SessionBytesTest, AnotherModelIsRefusedAsSuch) {
-  EXPECT_EQ(Refusal(Format(std::string(64, 'b')).Write(Sample())), ErrorReason::kModelMismatch);
+TEST_F(SessionBytesTest, AnotherModelOrTenantIsRefusedAsSuch) {
+  EXPECT_EQ(Refusal(Format(std::string(64, 'b')).Write(Sample(), Label())), ErrorReason::kModelMismatch);
   const LoadedModel other = LoadedModel::Load("tests/golden/variants/macchiato-rglru", {.kind = "ref"},
                                               {.rows_max = 128, .logits_rows_max = 8}, 1);
   SessionCopy copy = Sample();
-  copy.state.resize(other.model->state_layout().slot_bytes());
+  copy.state = std::make_shared<const std::string>(other.model->state_layout().slot_bytes(), '\0');
   const SessionFormat format(other.model->state_layout(), kFingerprint, kVocab);
-  EXPECT_EQ(Refusal(format.Write(copy)), ErrorReason::kModelMismatch);
+  EXPECT_EQ(Refusal(format.Write(copy, Label())), ErrorReason::kModelMismatch);
+  EXPECT_EQ(Refusal(Format().Write(Sample(), Label()), "other"), ErrorReason::kModelMismatch);
 }
 
 // Values that no checksum speaks against, because a stranger made it.
 TEST_F(SessionBytesTest, ValuesOutOfRangeAreRefused) {
   const auto refused = [this](const auto& change) {
     SessionCopy copy = Sample();
-    change(copy);
-    return Refusal(Format().Write(copy)) == ErrorReason::kSnapshotCorrupt;
+    SessionLabel label = Label();
+    if constexpr (std::is_invocable_v<decltype(change), SessionCopy&>) {
+      change(copy);
+    } else {
+      change(label);
+    }
+    return Refusal(Format().Write(copy, label)) == ErrorReason::kSnapshotCorrupt;
   };
   EXPECT_TRUE(refused([](SessionCopy& c) { c.position = -1; }));
   EXPECT_TRUE(refused([](SessionCopy& c) { c.pending = kVocab; }));
@@ -110,6 +148,13 @@ TEST_F(SessionBytesTest, ValuesOutOfRangeAreRefused) {
   EXPECT_TRUE(refused([](SessionCopy& c) { c.counts[0].id = c.counts[1].id; }));
   EXPECT_TRUE(refused([](SessionCopy& c) { c.counts[0].in_output = -1; }));
   EXPECT_TRUE(refused([](SessionCopy& c) { c.counts.resize(4097); }));
+  EXPECT_TRUE(refused([](SessionLabel& l) { l.session = std::string(65, 'x'); }));
+  EXPECT_TRUE(refused([](SessionLabel& l) { l.made = WallTime(std::chrono::hours(-1)); }));
+  EXPECT_TRUE(refused([](SessionLabel& l) { l.tags[""] = "x"; }));
+  EXPECT_TRUE(refused([](SessionLabel& l) { l.tags["x"] = std::string(257, 'x'); }));
+  EXPECT_TRUE(refused([](SessionLabel& l) {
+    for (int i = 0; i < 17; ++i) l.tags[std::to_string(i)] = "";
+  }));
 }
 
 TEST_F(SessionBytesTest, AnImportedSessionGoesOnAsTheExportedOne) {
@@ -133,9 +178,10 @@ TEST_F(SessionBytesTest, AnImportedSessionGoesOnAsTheExportedOne) {
   };
   run("a", Prompt(90), 20);
   const SessionFormat format = SessionFormat(m_.model->state_layout(), kFingerprint, m_.model->config().vocab_size);
-  const std::string bytes = format.Write(*table->Export("a"));
-  ASSERT_TRUE(table->Import("b", *format.Read(bytes)).ok());
-  EXPECT_EQ(DetailOf(table->Import("b", *format.Read(bytes)).status()).reason, ErrorReason::kSessionExists);
+  const std::string bytes = format.Write(**table->Export("a"), Label());
+  const auto copy = std::make_shared<const SessionCopy>(format.Read(bytes, "acme")->copy);
+  ASSERT_TRUE(table->Import("b", copy).ok());
+  EXPECT_EQ(DetailOf(table->Import("b", copy).status()).reason, ErrorReason::kSessionExists);
   EXPECT_EQ(run("b", {}, 30), run("a", {}, 30));
 }
 

@@ -26,7 +26,7 @@ class SessionTest : public EngineTest {
     Post([&](SessionTable& s) { EXPECT_TRUE(s.Create(id).ok()); });
   }
   void Fork(const std::string& id, const std::vector<std::string>& children) {
-    Post([&](SessionTable& s) { EXPECT_TRUE(s.Fork(id, children).ok()); });
+    Post([&](SessionTable& s) { EXPECT_TRUE(s.Fork(id, children, true).ok()); });
   }
   int64_t Position(const std::string& id) {
     int64_t position = -1;
@@ -169,15 +169,17 @@ TEST_F(SessionTest, AnEmptySessionNeedsAPrompt) {
 
 TEST_F(SessionTest, ForksAreAllOrNone) {
   Start(4);
-  Create("a");
-  Create("b");
+  Create("@a");
+  Create("@b");
   Post([](SessionTable& s) {
-    EXPECT_EQ(DetailOf(s.Fork("a", {"c", "d", "e"}).status()).reason, ErrorReason::kSessionsMax);
-    EXPECT_EQ(DetailOf(s.Fork("a", {"c", "b"}).status()).reason, ErrorReason::kSessionExists);
+    EXPECT_EQ(DetailOf(s.Fork("@a", {"@c", "@d", "@e"}, true).status()).reason, ErrorReason::kSessionsMax);
+    EXPECT_EQ(DetailOf(s.Fork("@a", {"@c", "@b"}, true).status()).reason, ErrorReason::kSessionExists);
     EXPECT_EQ(s.size(), 2);
-    EXPECT_TRUE(s.Fork("a", {"c", "d"}).ok());
-    EXPECT_EQ(s.List("a", 2).size(), 2u);
-    EXPECT_EQ(s.List("a", 2)[0]->id, "b");
+    EXPECT_TRUE(s.Fork("@a", {"@c", "@d"}, true).ok());
+    EXPECT_EQ(s.List("", "a", 2).size(), 2u);
+    EXPECT_EQ(s.List("", "a", 2)[0]->key, "@b");
+    EXPECT_EQ(s.List("other", "", 2).size(), 0u);
+    EXPECT_EQ(s.Count(""), 4);
   });
   EXPECT_EQ(used_slots(), 4);
 }

@@ -1,0 +1,141 @@
+// Sessions that leave the device for other places and come back: nobody notices but the metrics.
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "server/engine/error.h"
+#include "tests/engine/engine_fixture.h"
+
+namespace barista {
+namespace {
+
+// A store in memory that fails when told to.
+class MemoryStore final : public StateStore {
+ public:
+  absl::Status Put(const std::string& key, absl::string_view bytes, bool) override {
+    if (!failure.ok()) return failure;
+    states[key] = std::string(bytes);
+    return absl::OkStatus();
+  }
+  absl::StatusOr<std::string> Get(const std::string& key, size_t) override {
+    if (!failure.ok()) return failure;
+    const auto it = states.find(key);
+    if (it == states.end()) return absl::NotFoundError("no such key");
+    return it->second;
+  }
+  absl::Status Delete(const std::string& key) override {
+    return states.erase(key) > 0 ? absl::OkStatus() : absl::NotFoundError("no such key");
+  }
+  absl::StatusOr<std::vector<std::string>> List() override { return std::vector<std::string>(); }
+
+  std::map<std::string, std::string> states;
+  absl::Status failure;
+};
+
+class TiersTest : public EngineTest {
+ protected:
+  void Begin(int32_t slots, int64_t host, int64_t directory) {
+    EngineOptions options;
+    options.checkpoint_bytes = int64_t{16} << 20;
+    options.tiers = {.host_sessions = host, .directory_sessions = directory};
+    if (directory > 0) options.tiers.directory = &store_;
+    Start(slots, options);
+  }
+  absl::Status Create(const std::string& id) {
+    absl::Status status;
+    EXPECT_TRUE(engine_->Post([&](SessionTable& s) { status = s.Create(id).status(); }).ok());
+    Steps(1);
+    return status;
+  }
+  Seen Say(const std::string& id, const std::vector<int32_t>& prompt, int32_t tokens) {
+    Request request = Generate(prompt, tokens);
+    request.session = id;
+    request.opening = prompt;
+    request.sampling = {.temperature = 0.9f, .seed = 8};
+    request.sampling.presence_penalty = 0.4f;
+    auto call = Submit(std::move(request));
+    RunToIdle();
+    return Drain(*call);
+  }
+  MemoryStore store_;
+};
+
+TEST_F(TiersTest, SessionsThatWentDownGoOnAsIfTheyHadStayed) {
+  std::map<std::string, std::vector<std::vector<int32_t>>> want;
+  const auto play = [&](std::map<std::string, std::vector<std::vector<int32_t>>>& heard) {
+    for (int i = 0; i < 9; ++i) ASSERT_TRUE(Create(absl::StrCat("s", i)).ok());
+    std::mt19937 rng(4);
+    for (int i = 0; i < 80; ++i) {
+      const std::string id = absl::StrCat("s", rng() % 9);
+      const bool silent = !heard[id].empty() && rng() % 2 == 0;
+      const Seen seen = Say(id, silent ? std::vector<int32_t>() : Prompt(1 + static_cast<int32_t>(rng() % 99), i), 5);
+      ASSERT_TRUE(seen.finished->status.ok()) << seen.finished->status;
+      heard[id].push_back(seen.tokens[0]);
+    }
+  };
+  Begin(9, 0, 0);
+  play(want);
+  for (const auto& [host, directory] : {std::pair{7, 0}, {0, 7}, {3, 4}}) {
+    Begin(2, host, directory);
+    std::map<std::string, std::vector<std::vector<int32_t>>> heard;
+    play(heard);
+    EXPECT_EQ(heard, want) << host << " in the host's memory, " << directory << " in the directory";
+    EXPECT_LE(static_cast<int64_t>(store_.states.size()), directory);
+    EXPECT_LE(used_slots(), 2);
+    EXPECT_EQ(DetailOf(Create("one more")).reason, ErrorReason::kSessionsMax);
+    store_.states.clear();
+  }
+}
+
+TEST_F(TiersTest, CallsWithoutASessionGetTheSlotsOfIdleOnes) {
+  Begin(2, 2, 0);
+  for (const char* id : {"a", "b"}) {
+    ASSERT_TRUE(Create(id).ok());
+    Say(id, Prompt(5), 5);
+  }
+  auto call = Submit(Generate(Prompt(9), 5));
+  RunToIdle();
+  EXPECT_TRUE(Drain(*call).finished->status.ok());
+}
+
+TEST_F(TiersTest, NothingIsLostWhereTheStoreFails) {
+  Begin(1, 0, 3);
+  for (const char* id : {"a", "b"}) ASSERT_TRUE(Create(id).ok());
+  const std::vector<std::vector<int32_t>> first = Say("a", Prompt(5), 5).tokens;
+  ASSERT_TRUE(Say("b", Prompt(5), 5).finished->status.ok());
+  store_.failure = absl::UnavailableError("the disk is gone");
+  EXPECT_EQ(DetailOf(Say("a", {}, 5).finished->status).reason, ErrorReason::kStoreFailed);
+  EXPECT_TRUE(Say("b", {}, 5).finished->status.ok());
+  store_.failure = absl::OkStatus();
+  clock_.Advance(Seconds(2));
+  const Seen seen = Say("a", {}, 5);
+  EXPECT_TRUE(seen.finished->status.ok()) << seen.finished->status;
+  EXPECT_EQ(seen.finished->session_tokens, 15);
+}
+
+TEST_F(TiersTest, ADamagedStateIsToldAndHurtsNobodyElse) {
+  Begin(1, 0, 3);
+  for (const char* id : {"a", "b"}) ASSERT_TRUE(Create(id).ok());
+  Say("a", Prompt(5), 5);
+  Say("b", Prompt(5), 5);
+  ASSERT_EQ(store_.states.count("a"), 1u);
+  store_.states["a"][200] ^= 1;
+  EXPECT_EQ(DetailOf(Say("a", {}, 5).finished->status).reason, ErrorReason::kSnapshotDamaged);
+  EXPECT_TRUE(Say("b", {}, 5).finished->status.ok());
+}
+
+TEST_F(TiersTest, ADeletedSessionLeavesNothing) {
+  Begin(1, 1, 3);
+  for (const char* id : {"a", "b", "c"}) {
+    ASSERT_TRUE(Create(id).ok());
+    Say(id, Prompt(5), 5);
+  }
+  for (const char* id : {"a", "b", "c"}) {
+    ASSERT_TRUE(engine_->Post([id](SessionTable& s) { EXPECT_TRUE(s.Delete(id).ok()); }).ok());
+    Steps(2);
+  }
+  EXPECT_TRUE(store_.states.empty());
+  EXPECT_EQ(used_slots(), 0);
+}
+
+}  // namespace
+}  // namespace barista
