@@ -9,6 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "server/engine/session.h"
 #include "server/observe/log.h"
+#include "server/rpc/session_name.h"
+#include "server/rpc/tenant.h"
 #include "server/store/directory_store.h"
 #include "server/store/redis_connection.h"
 #include "server/store/redis_registry.h"
@@ -89,6 +91,8 @@ std::vector<Engine::StoredSession> FindStoredSessions(Stores& stores, const Sess
     return found;
   }
   for (const std::string& key : *keys) {
+    const std::string id = SessionIdOf(key);
+    if (key != KeyOf(TenantOf(key), id) || !CheckSessionId(id, "session_id").ok()) continue;  // none of ours
     const absl::StatusOr<LabelledSession> read = ReadStored(key, stores, format);
     uint64_t epoch = 0;
     absl::Status status = read.status();

@@ -47,6 +47,11 @@ void Engine::ServeArriving() {
       End(*active, status);
       continue;
     }
+    if ((*session)->unsure || !(*session)->in_memory()) {  // it went down as the call came
+      active->brought->reset();
+      tiers_.BringToMemory(**session, [brought = active->brought](const absl::Status& again) { *brought = again; });
+      continue;
+    }
     if (tiers_.BringToSlot(**session, slots_wanted_)) {
       (*session)->wanted = active->waits_for_session = false;
       TakeSession(std::move(active), **session);

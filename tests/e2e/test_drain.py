@@ -73,9 +73,7 @@ class Caller(Worker):
             self.call(f"sessions/{fresh}", snapshot.position,
                       lambda: self.client.restore_session(snapshot.name, fresh))
         else:
-            at, tokens = kept[name], self.rng.randint(1, 5)
-            self.call(name, max(at, PROMPT_TOKENS) + tokens,
-                      lambda: go_on(self.client, self.lines(self.number), name, tokens, at))
+            self.go_on(name, kept[name])
 
 
 def line_of(lines, name):
@@ -149,3 +147,64 @@ def test_nothing_acknowledged_is_lost(full, lines, tmp_path):
         assert check(client, lines, may)
     print(f"result: SIGTERM under load: {trials} drains, {parked} sessions parked, 0 lost, streams: {finished} finished, "
           f"{cut} cut")
+
+
+def test_a_long_stream_is_cut_at_the_deadline_and_kept(lines, tmp_path):
+    with Server(TINY, *FLAGS, f"--state_dir={tmp_path}", "--drain_seconds=0.2") as server:
+        with Client(server.address) as client:
+            client.create_session("s")
+        stream = Stream(server.address, lines(0), "sessions/s", 0, ENDLESS)
+        stream.start()
+        assert stream.started.wait(30)
+        begin, told = time.monotonic(), stream.told
+        server.process.send_signal(signal.SIGTERM)
+        assert server.wait() == 0
+        took = time.monotonic() - begin
+        stream.join()
+        assert stream.end is None and stream.failure.reason == "DRAINING" and stream.told > told
+        log = events(server)
+        assert log["parking"]["sessions"] == log["parked"]["sessions"] == 1 and log["parked"]["lost"] == 0
+        assert log["parking"]["bytes"] == server.bytes_per_session
+    with Server(TINY, *FLAGS, f"--state_dir={tmp_path}") as server, Client(server.address) as client:
+        position = client.get_session("sessions/s").position
+        assert position >= stream.told
+        go_on(client, lines(0), "sessions/s", 5, position)
+    print(f"result: drain of 0.2 s with an endless stream: {took:.2f} s")
+
+
+def test_a_second_signal_changes_nothing_and_a_kill_keeps_what_was_in_the_directory(lines, tmp_path):
+    flags = [*FLAGS, f"--state_dir={tmp_path}"]
+    with Server(TINY, *flags) as server, Client(server.address) as client:
+        names = [client.create_session(f"{i}").name for i in range(SLOTS + 2)]
+        for i, name in enumerate(names):
+            go_on(client, lines(i), name, 5, 0)
+        stream = Stream(server.address, lines(0), names[0], PROMPT_TOKENS + 5, 3000)
+        stream.start()
+        assert stream.started.wait(30)
+        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.wait() == 0
+        stream.join()
+        assert stream.end is not None and stream.end.session_position == stream.told
+    with Server(TINY, *flags) as server, Client(server.address) as client:
+        assert len(all_of(client.list_sessions, "sessions")) == len(names)
+        stream = Stream(server.address, lines(0), names[0], stream.told, ENDLESS)
+        stream.start()
+        assert stream.started.wait(30)
+        server.process.send_signal(signal.SIGTERM)
+        server.kill()
+        stream.join()
+        assert stream.failure.code == "UNAVAILABLE"
+    with Server(TINY, *flags) as server, Client(server.address) as client:
+        for i, name in enumerate(names):  # the one in a slot is gone
+            if i > 0:
+                go_on(client, lines(i), name, 5, PROMPT_TOKENS + 5)
+
+
+def test_without_a_store_the_log_says_what_is_lost():
+    with Server(TINY, *FLAGS) as server, Client(server.address) as client:
+        for _ in range(3):
+            client.create_session()
+        assert server.stop() == 0
+        log = events(server)
+        assert (log["parking"]["store"], log["parked"]["sessions"], log["parked"]["lost"]) == ("none", 0, 3)

@@ -5,7 +5,7 @@ import time
 
 from client import Client
 from conftest import TINY
-from lines import PROMPT_TOKENS, all_of, go_on
+from lines import all_of, go_on
 from server import Server
 from worker import Worker
 
@@ -118,9 +118,7 @@ class SessionWorker(Worker):
             self.call(f"sessions/{session_id}", kept[name],
                       lambda: self.client.fork_session(name, session_id, repeat_parent=True))
         else:
-            at, tokens = kept[name], self.rng.randint(1, 5)
-            self.call(name, max(at, PROMPT_TOKENS) + tokens,
-                      lambda: go_on(self.client, self.lines(self.number), name, tokens, at))
+            self.go_on(name, kept[name])
 
 
 def check_sessions(client, may, lines):

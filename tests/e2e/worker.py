@@ -4,6 +4,7 @@ import threading
 import grpc
 
 from client import Client
+from lines import PROMPT_TOKENS, go_on
 
 
 class Worker(threading.Thread):
@@ -34,3 +35,11 @@ class Worker(threading.Thread):
         self.may[name] = {position}
         self.acknowledged += 1
         return result
+
+    def go_on(self, name, position):
+        """A call of a few tokens; without an answer, any of them may have been drawn."""
+        tokens = self.rng.randint(1, 5)
+        begin = max(position, PROMPT_TOKENS)
+        self.may[name] = {position, *range(begin, begin + tokens + 1)}
+        self.may[name] = {go_on(self.client, self.lines(self.number), name, tokens, position)}
+        self.acknowledged += 1
