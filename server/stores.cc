@@ -10,7 +10,6 @@
 #include "server/engine/session.h"
 #include "server/observe/log.h"
 #include "server/rpc/session_name.h"
-#include "server/rpc/tenant.h"
 #include "server/store/directory_store.h"
 #include "server/store/redis_connection.h"
 #include "server/store/redis_registry.h"

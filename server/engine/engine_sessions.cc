@@ -64,7 +64,7 @@ void Engine::ServeArriving() {
   if (slots_wanted_ > 0 && running_.empty() && slots_.used() == tiers_.count(Tier::kDevice) &&
       !tiers_.CanMakeRoom(coming_up_)) {
     for (const std::unique_ptr<ActiveCall>& active : arriving_) {
-      if (!active->brought->has_value()) continue;
+      if (active->ended || !active->brought->has_value()) continue;
       End(*active, MakeError({.reason = ErrorReason::kStoreFailed, .retry_after_seconds = 1},
                              "no slot can be freed: the stores that idle sessions would go to are full or failing"));
     }

@@ -104,6 +104,16 @@ class Sessions(threading.Thread):
         except Exception as error:  # reported by the test's thread
             self.failure = error
 
+    def use_at_last(self, client, name):
+        """A call on the session, repeated while it is refused."""
+        end = time.monotonic() + 30
+        while True:
+            try:
+                self.at[name] = go_on(client, self._line, name, 2, self.at[name])
+                return
+            except grpc.RpcError as error:
+                assert on_its_way(error) and time.monotonic() < end, (name, failure(error))
+
 
 def test_redis_comes_and_goes(full, lines, redis):
     rng = random.Random(5)
@@ -130,15 +140,9 @@ def test_redis_comes_and_goes(full, lines, redis):
             thread.join()
             assert thread.failure is None, thread.failure
         for thread in threads:
-            for name, at in thread.at.items():
-                def used(client, name=name, line=lines(int(name.split("/")[1][0]))):
-                    try:
-                        thread.at[name] = go_on(client, line, name, 2, thread.at[name])
-                        return True
-                    except grpc.RpcError as error:
-                        assert on_its_way(error), (name, failure(error))
+            for name in thread.at:
                 for client in (a.client, b.client):
-                    until(lambda: used(client), what=name)
+                    thread.use_at_last(client, name)
     print(f"result: Redis killed or frozen {faults} times: {sum(t.done for t in threads)} calls acknowledged, "
           f"{sum(t.refused for t in threads)} refused, 0 lost")
 
