@@ -144,7 +144,7 @@ def test_garbage_in_the_directory_harms_nobody(lines, tmp_path, round_number):
                 go_on(client, lines(0), listed.name, 3, listed.position)
             except grpc.RpcError as error:
                 assert failure(error).reason == "SNAPSHOT_DAMAGED", failure(error)
-        for name in ("empty", "random", "head", "cut", "folder", "loop", "device", "pipe"):  # names that are free
+        for name in ("empty", "random", "head", "cut", "loop", "device", "pipe"):  # names that are free
             with contextlib.suppress(grpc.RpcError):
                 client.delete_session(f"sessions/{name}")
             made = client.create_session(name)

@@ -99,6 +99,6 @@ def test_garbage_to_every_method(full, lines, tmp_path):
         go_on(client, lines(0), "sessions/restored", 3, 25)
         client.delete_sessions()
         server.settled()
-    assert len(outcomes) > 4
+    assert {"OK", "INVALID_ARGUMENT", "FAILED_PRECONDITION"} <= outcomes.keys()
     print(f"result: garbage to {len(known)} methods: {sum(outcomes.values())} calls, "
           + ", ".join(f"{count} {code}" for code, count in sorted(outcomes.items())))

@@ -23,7 +23,8 @@ class Worker(threading.Thread):
                 while True:
                     self.step()
         except grpc.RpcError as error:
-            if error.code() != grpc.StatusCode.UNAVAILABLE:
+            # gRPC itself cancels what arrives while it shuts down.
+            if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
                 self.failure = error
         except Exception as error:  # reported by the test's thread
             self.failure = error
