@@ -93,19 +93,21 @@ MemoryWish WishOf(const ServerConfig& config, int64_t fixed_bytes) {
 void ParkSessions(Engine& engine, int64_t bytes_per_session, const Clock& clock, const TierOptions& tiers) {
   constexpr double kBytesPerSecond = 200e6;  // of a slow disk, or Redis
   const int64_t sessions = engine.sessions();
-  if (sessions == 0) return;
   const char* store = tiers.registry != nullptr    ? "redis"
                       : tiers.hand_over != nullptr ? "peer"
                       : tiers.directory != nullptr ? "directory"
                                                    : nullptr;
   const double seconds = static_cast<double>(sessions * bytes_per_session) / kBytesPerSecond;
-  LogInfo("parking", {{"sessions", sessions},
-                      {"bytes", sessions * bytes_per_session},
-                      {"seconds_expected", seconds},
-                      {"store", store != nullptr ? store : "none"}});
+  if (sessions > 0) {
+    LogInfo("parking", {{"sessions", sessions},
+                        {"bytes", sessions * bytes_per_session},
+                        {"seconds_expected", seconds},
+                        {"store", store != nullptr ? store : "none"}});
+  }
   const TimePoint begin = clock.Now();
   const auto patience = std::chrono::duration_cast<TimePoint::duration>(Seconds(10 + 10 * seconds));
   const int64_t lost = store != nullptr ? engine.ParkSessions(begin + patience) : sessions;
+  if (sessions == 0 && lost == 0) return;
   LogInfo("parked", {{"sessions", sessions - lost}, {"lost", lost}, {"seconds", SecondsBetween(begin, clock.Now())}});
 }
 

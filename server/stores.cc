@@ -7,8 +7,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "server/engine/session.h"
 #include "server/observe/log.h"
+#include "server/rpc/session_name.h"
 #include "server/store/directory_store.h"
 #include "server/store/redis_connection.h"
 #include "server/store/redis_registry.h"
@@ -51,6 +54,16 @@ absl::StatusOr<LabelledSession> ReadStored(const std::string& key, Stores& store
   return format.ReadHead(*head, TenantOf(key));
 }
 
+// The epoch of a stored session. One that died here a moment ago holds its names until its lease ends: they are waited
+// for.
+absl::StatusOr<uint64_t> TakeName(const std::string& key, absl::Time lease_end, SessionRegistry& registry) {
+  while (true) {
+    absl::StatusOr<uint64_t> created = registry.Create(key);
+    if (!absl::IsAlreadyExists(created.status()) || absl::Now() > lease_end) return created;
+    absl::SleepFor(absl::Milliseconds(200));
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<Stores> OpenStores(const ServerConfig& config) {
@@ -88,12 +101,15 @@ std::vector<Engine::StoredSession> FindStoredSessions(Stores& stores, const Sess
     LogError("stored sessions", {{"message", std::string(keys.status().message())}});
     return found;
   }
+  const absl::Time lease_end = absl::Now() + absl::Seconds(TierOptions().lease_seconds);
   for (const std::string& key : *keys) {
+    const std::string id = SessionIdOf(key);
+    if (key != KeyOf(TenantOf(key), id) || !CheckSessionId(id, "session_id").ok()) continue;  // none of ours
     const absl::StatusOr<LabelledSession> read = ReadStored(key, stores, format);
     uint64_t epoch = 0;
     absl::Status status = read.status();
     if (status.ok() && stores.registry != nullptr) {
-      const absl::StatusOr<uint64_t> created = stores.registry->Create(key);
+      const absl::StatusOr<uint64_t> created = TakeName(key, lease_end, *stores.registry);
       if (created.ok()) epoch = *created;
       status = created.status();  // another server may have one of that name by now
     }

@@ -5,6 +5,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "server/engine/error.h"
 
@@ -172,14 +173,23 @@ void Engine::Drain() {
 }
 
 void Engine::CutOff() {
-  PostInternal([this] { EndAll(MakeError({.reason = ErrorReason::kDraining}, "the server is shutting down")); });
+  absl::Notification ended;
+  PostInternal([this, &ended] {
+    EndAll(MakeError({.reason = ErrorReason::kDraining}, "the server is shutting down"));
+    {
+      absl::MutexLock lock(&mutex_);
+      sessions_count_ = sessions_.size();
+    }
+    ended.Notify();
+  });
+  ended.WaitForNotification();
 }
 
 int64_t Engine::ParkSessions(TimePoint until) {
   PostInternal([this] {
     absl::MutexLock lock(&mutex_);
     parking_ = true;
-    not_parked_ = sessions_.size();
+    not_parked_ = std::max<int64_t>(sessions_.size(), 1);  // until Park has looked
   });
   while (true) {
     Wake();

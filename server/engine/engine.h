@@ -80,7 +80,8 @@ class Engine {
   bool idle() const;
   int64_t sessions() const;                                       // that exist, as of the last step
   int64_t sessions_max() const { return tiers_.sessions_max(); }  // that fit, in all tiers
-  // Any thread, after Drain: ends the calls that still run, with Unavailable(kDraining).
+  // Any other thread, after Start and Drain: ends the calls that still run, with Unavailable(kDraining). Returns when
+  // they have ended and all that was posted before has run, so that sessions() is exact.
   void CutOff();
   // Any thread, when no call runs: sends every session to its store (TierOptions) until all are there or `until`. How
   // many are not.

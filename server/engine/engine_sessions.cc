@@ -47,6 +47,11 @@ void Engine::ServeArriving() {
       End(*active, status);
       continue;
     }
+    if ((*session)->unsure || !(*session)->in_memory()) {  // it went down as the call came
+      active->brought->reset();
+      tiers_.BringToMemory(**session, [brought = active->brought](const absl::Status& again) { *brought = again; });
+      continue;
+    }
     if (tiers_.BringToSlot(**session, slots_wanted_)) {
       (*session)->wanted = active->waits_for_session = false;
       TakeSession(std::move(active), **session);
@@ -59,7 +64,7 @@ void Engine::ServeArriving() {
   if (slots_wanted_ > 0 && running_.empty() && slots_.used() == tiers_.count(Tier::kDevice) &&
       !tiers_.CanMakeRoom(coming_up_)) {
     for (const std::unique_ptr<ActiveCall>& active : arriving_) {
-      if (!active->brought->has_value()) continue;
+      if (active->ended || !active->brought->has_value()) continue;
       End(*active, MakeError({.reason = ErrorReason::kStoreFailed, .retry_after_seconds = 1},
                              "no slot can be freed: the stores that idle sessions would go to are full or failing"));
     }

@@ -60,7 +60,7 @@ SessionTable::SessionTable(SlotTable& slots, StatePool& pool, const StateLayout&
 SessionTable::~SessionTable() = default;
 
 absl::StatusOr<Session*> SessionTable::Create(const std::string& key, uint64_t epoch) {
-  if (sessions_.count(key) > 0) return Exists(key);
+  if (absl::Status free = MakeFree(key, epoch); !free.ok()) return free;
   if (absl::Status room = CheckRoom(1); !room.ok()) return room;
   Session* session = Add(key, epoch);
   if (std::optional<SlotLease> lease = slots_.Acquire()) {  // else it gets one when it is first used
@@ -94,11 +94,17 @@ int64_t SessionTable::Count(const std::string& tenant) const {
                        sessions_.lower_bound(absl::StrCat(tenant, "A")));
 }
 
-absl::Status SessionTable::Delete(const std::string& key) {
-  absl::StatusOr<Session*> session = Find(key);
-  if (!session.ok()) return session.status();
-  if ((*session)->busy()) return Busy(key);
-  Drop(**session);
+absl::Status SessionTable::Delete(const std::string& key, std::function<void()> gone) {
+  absl::StatusOr<Session*> found = Find(key);
+  if (!found.ok()) return found.status();
+  Session& session = **found;
+  if (session.busy()) return Busy(key);
+  const bool moving = session.moving, stored = session.tier == Tier::kDirectory;
+  if (moving) {  // the move's end removes what it wrote
+    session.waiting.push_back([this, gone](const absl::Status&) { tiers_.AfterDirectory(gone); });
+  }
+  Drop(session);
+  if (!moving) stored ? tiers_.AfterDirectory(std::move(gone)) : gone();
   return absl::OkStatus();
 }
 
@@ -107,8 +113,9 @@ absl::StatusOr<std::vector<Session*>> SessionTable::Fork(const std::string& key,
   absl::StatusOr<Session*> found = Find(key);
   if (!found.ok()) return found.status();
   Session& parent = **found;
-  for (const std::string& child : children) {
-    if (sessions_.count(child) > 0) return Exists(child);
+  if (!parent.in_memory()) return Busy(key);  // it left while names were reserved
+  for (size_t i = 0; i < children.size(); ++i) {
+    if (absl::Status free = MakeFree(children[i], epochs.empty() ? 0 : epochs[i]); !free.ok()) return free;
   }
   if (absl::Status room = CheckRoom(static_cast<int64_t>(children.size())); !room.ok()) return room;
   Sequence* from = parent.tier == Tier::kHost ? nullptr : parent.running != nullptr ? parent.running : &parent.idle;
@@ -177,7 +184,7 @@ absl::StatusOr<std::shared_ptr<const SessionCopy>> SessionTable::Export(const st
 
 absl::StatusOr<Session*> SessionTable::Import(const std::string& key, std::shared_ptr<const SessionCopy> copy,
                                               uint64_t epoch) {
-  if (sessions_.count(key) > 0) return Exists(key);
+  if (absl::Status free = MakeFree(key, epoch); !free.ok()) return free;
   if (absl::Status room = CheckRoom(1); !room.ok()) return room;
   Session* session = Add(key, epoch);
   PutCopy(*session, std::move(copy));
@@ -222,13 +229,25 @@ absl::StatusOr<Session*> SessionTable::Adopt(const std::string& key, Tier tier, 
   return session;
 }
 
+void SessionTable::WhenStill(const std::string& key, std::function<void(const absl::Status&)> work) {
+  const auto it = sessions_.find(key);
+  if (it == sessions_.end()) return work(SessionNotFound(key));
+  it->second->moving ? it->second->waiting.push_back(std::move(work)) : work(absl::OkStatus());
+}
+
 void SessionTable::FindElsewhere(const std::string& key, std::function<void(const absl::Status&)> work) {
   tiers_.FindElsewhere(key, std::move(work));
 }
 
 void SessionTable::Reserve(const std::vector<std::string>& keys,
                            std::function<absl::Status(const absl::StatusOr<std::vector<uint64_t>>&)> work) {
+  for (const std::string& key : keys) {
+    // The registry would give this server's own session a second time.
+    if (reserving_.count(key) > 0 || !MayBeFree(key)) return static_cast<void>(work(Exists(key)));
+  }
+  reserving_.insert(keys.begin(), keys.end());
   tiers_.Reserve(keys, [this, keys, work = std::move(work)](const absl::StatusOr<std::vector<uint64_t>>& epochs) {
+    for (const std::string& key : keys) reserving_.erase(key);
     const absl::Status status = work(epochs);
     if (epochs.ok() && !status.ok()) tiers_.Unreserve(keys, *epochs);
   });
@@ -279,6 +298,23 @@ absl::Status SessionTable::CheckRoom(int64_t sessions) const {
   return MakeError({.reason = ErrorReason::kSessionsMax, .retry_after_seconds = 1},
                    absl::StrCat(size(), " of ", limit, " sessions exist, and ", sessions, " more ",
                                 sessions == 1 ? "is" : "are", " wanted"));
+}
+
+// What lies in the registry may be another server's by now, or gone.
+bool SessionTable::MayBeFree(const std::string& key) const {
+  const auto it = sessions_.find(key);
+  if (it == sessions_.end()) return true;
+  const Session& session = *it->second;
+  return session.tier == Tier::kRegistry && !session.moving && session.waiting.empty();
+}
+
+// epoch > 0: the registry says that there is no such session.
+absl::Status SessionTable::MakeFree(const std::string& key, uint64_t epoch) {
+  const auto it = sessions_.find(key);
+  if (it == sessions_.end()) return absl::OkStatus();
+  if (epoch == 0 || !MayBeFree(key)) return Exists(key);
+  Drop(*it->second);
+  return absl::OkStatus();
 }
 
 Session* SessionTable::Add(const std::string& key, uint64_t epoch) {

@@ -9,6 +9,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -73,24 +74,32 @@ class SessionTable {
   // Up to `count` sessions of a tenant with ids above `after`, in order.
   std::vector<Session*> List(const std::string& tenant, const std::string& after, int64_t count) const;
   int64_t Count(const std::string& tenant) const;
-  // Errors: kSessionNotFound, kSessionBusy.
-  absl::Status Delete(const std::string& key);
+  // Errors: kSessionNotFound, kSessionBusy. `gone` runs, where there is none, once the directory has it no more: at the
+  // earliest before Delete returns, else on a worker.
+  absl::Status Delete(
+      const std::string& key, std::function<void()> gone = [] {});
   // Copies of `key` as it is between two steps, all or none. `repeat_parent`: with the same stream of random numbers.
-  // Errors: those of Find and Create. The state is in memory.
+  // Errors: those of Find and Create; kSessionBusy where the state is not in memory (any more).
   absl::StatusOr<std::vector<Session*>> Fork(const std::string& key, absl::Span<const std::string> children,
                                              bool repeat_parent, absl::Span<const uint64_t> epochs = {});
 
   // To the host's memory and back. Errors: those of Find; of Create. The state is in memory.
   absl::StatusOr<std::shared_ptr<const SessionCopy>> Export(const std::string& key) const;
   absl::StatusOr<Session*> Import(const std::string& key, std::shared_ptr<const SessionCopy> copy, uint64_t epoch = 0);
-  // Puts an existing session to the copy; its past begins there. Errors: kSessionNotFound, kSessionBusy.
+  // Puts an existing session to the copy; its past begins there. Errors: kSessionNotFound, kSessionBusy; the latter
+  // also while its state moves.
   absl::StatusOr<Session*> Replace(const std::string& key, std::shared_ptr<const SessionCopy> copy);
 
   // A session whose state lies in a store. Errors: those of Create.
   absl::StatusOr<Session*> Adopt(const std::string& key, Tier tier, int64_t tokens, WallTime made, WallTime used);
 
-  // As Tiers' of the same names.
+  // `work` runs once no worker has the session's state in hand, at once where none has, or with the reason why it is
+  // not.
+  void WhenStill(const std::string& key, std::function<void(const absl::Status&)> work);
+  // As Tiers' of the same name.
   void FindElsewhere(const std::string& key, std::function<void(const absl::Status&)> work);
+  // The same; kSessionExists at once for names that the table has or that are being reserved. Where `work` returns an
+  // error, the names are given up again.
   void Reserve(const std::vector<std::string>& keys,
                std::function<absl::Status(const absl::StatusOr<std::vector<uint64_t>>& epochs)> work);
 
@@ -114,6 +123,8 @@ class SessionTable {
  private:
   friend class Tiers;
   absl::Status CheckRoom(int64_t sessions) const;
+  bool MayBeFree(const std::string& key) const;
+  absl::Status MakeFree(const std::string& key, uint64_t epoch);
   Session* Add(const std::string& key, uint64_t epoch);
   std::shared_ptr<const SessionCopy> CopyOf(const Session& session) const;
   void EraseLeaving(Session& session);
@@ -127,6 +138,7 @@ class SessionTable {
   const int64_t rewind_tokens_max_;
   std::map<std::string, std::unique_ptr<Session>> sessions_;
   std::vector<std::unique_ptr<Session>> leaving_;  // deleted while moving
+  std::set<std::string> reserving_;                // names that the registry is asked for
 };
 
 }  // namespace barista

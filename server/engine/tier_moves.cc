@@ -13,6 +13,15 @@ namespace {
 
 std::string NameOf(const std::string& key) { return absl::StrCat("sessions/", SessionIdOf(key)); }
 
+// Whether nobody used the session since this server parked it. Times are kept in milliseconds.
+bool IsAsParked(const Session& session, const LabelledSession& read) {
+  const auto same = [](WallTime a, WallTime b) {
+    return std::chrono::floor<std::chrono::milliseconds>(a) == std::chrono::floor<std::chrono::milliseconds>(b);
+  };
+  return session.stored_tokens == read.copy.tokens() && same(session.made, read.label.made) &&
+         same(session.used, read.label.taken);
+}
+
 }  // namespace
 
 void Tiers::StartDown(Session& session) {
@@ -178,6 +187,10 @@ void Tiers::StartRead(Session& session) {
 
 void Tiers::Arrived(Session& session, absl::StatusOr<LabelledSession> read, uint64_t epoch, bool unsure) {
   if (read.ok()) {
+    if (session.tier == Tier::kRegistry && !IsAsParked(session, *read)) {
+      session.past.DropAll(table_->states_);  // another server has advanced it
+      session.past = Past();
+    }
     session.epoch = epoch;
     session.unknown = false;
     session.tries = 0;

@@ -42,6 +42,10 @@ void Tiers::Ended(Session& session) {
   if (options_.directory != nullptr) EndStored(session.key, Tier::kDirectory, 0);
 }
 
+void Tiers::AfterDirectory(std::function<void()> work) {
+  options_.directory != nullptr ? options_.directory_worker->Run(std::move(work)) : work();
+}
+
 void Tiers::EndStored(const std::string& key, Tier tier, uint64_t epoch) {
   if (tier == Tier::kDirectory) {
     options_.directory_worker->Run([directory = options_.directory, key] { directory->Delete(key).IgnoreError(); });
@@ -145,11 +149,14 @@ SessionLabel Tiers::LabelOf(const Session& session) const {
 
 int64_t Tiers::ParkAll() {
   const bool to_peer = options_.registry == nullptr && options_.hand_over != nullptr && !peer_failed_;
-  const Tier last = options_.registry != nullptr ? Tier::kRegistry : Tier::kDirectory;
+  const bool registry_works = options_.registry != nullptr && !paused(Tier::kRegistry);
+  const Tier last = registry_works || options_.directory == nullptr ? Tier::kRegistry : Tier::kDirectory;
   int64_t left = 0;
   table_->ForEach([&](Session& session) {
-    if (!to_peer && session.tier == last && !session.moving) return;
+    const bool there = session.tier == last || session.tier == Tier::kRegistry;
+    if (!to_peer && there && !session.moving) return;
     ++left;
+    if (!to_peer && options_.registry == nullptr && options_.directory == nullptr) return;  // the peer has failed
     if (session.moving || session.busy() || moves_ >= kMovesMax || (!to_peer && paused(last))) return;
     switch (session.tier) {
       case Tier::kDevice:
@@ -165,7 +172,7 @@ int64_t Tiers::ParkAll() {
         return;
     }
   });
-  return left;
+  return left > 0 ? left : moves_;
 }
 
 }  // namespace barista

@@ -54,6 +54,8 @@ class Tiers {
   void Began(Session& session);
   void SetTier(Session& session, Tier tier);  // the last one used there
   void Ended(Session& session);
+  // `work` runs once all that is under way in the directory is done, on its worker; at once without a directory.
+  void AfterDirectory(std::function<void()> work);
 
   // `work` runs once the session's state is in memory (device or host; an empty one's is) and no worker has it in hand,
   // at once where that is so, or with the reason why it is not. The session may have been deleted by then: look it up
@@ -85,7 +87,7 @@ class Tiers {
   bool ticking() const { return options_.registry != nullptr; }
 
   // Drain: sends every idle session to the registry, or to the peer, or where neither is or works to the directory, and
-  // says how many are not there yet. Once a step.
+  // says how many are not there yet; names that are being reserved count. Once a step.
   int64_t ParkAll();
 
   int64_t count(Tier tier) const { return static_cast<int64_t>(tiers_[static_cast<int>(tier)].size()); }

@@ -189,12 +189,15 @@ grpc::ServerUnaryReactor* SessionService::DeleteSession(grpc::CallbackServerCont
   const absl::StatusOr<std::string> key = CheckedSessionKey(*context, serving_, request->name());
   return AnswerOnce(*context, request->request_id(), *request, *response, key.status(), [&](const Finish& finish) {
     return serving_.engine.Post([finish, key = *key](SessionTable& sessions) {
+      const auto end = [finish, key, &sessions] {
+        const absl::Status status = sessions.Delete(key, [finish] { finish(absl::OkStatus()); });
+        if (!status.ok()) finish(status);
+      };
       const absl::StatusOr<Session*> session = sessions.Find(key);
-      if (session.ok() && (*session)->tier != Tier::kRegistry) return finish(sessions.Delete(key));
+      if (session.ok() && (*session)->tier != Tier::kRegistry) return end();
       // One that lies in the registry may be another server's by now: it is this one's once it is here.
-      sessions.FindElsewhere(key, [finish, key, &sessions](const absl::Status& brought) {
-        finish(brought.ok() ? sessions.Delete(key) : brought);
-      });
+      sessions.FindElsewhere(key,
+                             [finish, end](const absl::Status& brought) { brought.ok() ? end() : finish(brought); });
     });
   });
 }

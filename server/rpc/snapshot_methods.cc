@@ -152,13 +152,16 @@ grpc::ServerUnaryReactor* SessionService::RestoreSession(grpc::CallbackServerCon
       if (!epochs.ok()) return finish(epochs.status()), epochs.status();
       return shown(sessions.Import(key, copy, epochs->front()));
     };
-    const absl::Status posted =
-        !replace ? serving_.engine.PostNew({key}, import)
-                 : serving_.engine.PostFor(key, [=](SessionTable& sessions, const absl::Status& brought) {
-                     if (brought.ok()) return static_cast<void>(shown(sessions.Replace(key, copy)));
-                     if (!absl::IsNotFound(brought)) return finish(brought);
-                     sessions.Reserve({key}, [=, &sessions](const auto& epochs) { return import(sessions, epochs); });
-                   });
+    const auto put = [=](SessionTable& sessions, const absl::Status& brought) {
+      if (absl::IsNotFound(brought)) {
+        return sessions.Reserve({key}, [=, &sessions](const auto& epochs) { return import(sessions, epochs); });
+      }
+      if (!brought.ok()) return finish(brought);
+      sessions.WhenStill(key, [=, &sessions](const absl::Status& still) {
+        still.ok() ? static_cast<void>(shown(sessions.Replace(key, copy))) : finish(still);
+      });
+    };
+    const absl::Status posted = replace ? serving_.engine.PostFor(key, put) : serving_.engine.PostNew({key}, import);
     if (!posted.ok()) finish(posted);
   };
   return AnswerOnce(*context, request->request_id(), *request, *response, checked, InStore(restore));
@@ -184,8 +187,11 @@ grpc::ServerUnaryReactor* SessionService::ListSnapshots(grpc::CallbackServerCont
                      after = request->page_token()](const Finish& finish) {
     absl::StatusOr<std::vector<std::string>> keys = serving_.snapshots->List();
     if (!keys.ok()) return finish(StoreError("snapshots", keys.status()));
-    keys->erase(std::remove_if(keys->begin(), keys->end(), [&](const auto& key) { return TenantOf(key) != *tenant; }),
-                keys->end());
+    const auto other = [&](const std::string& key) {  // another tenant's, or a file that is none of ours
+      const std::string id = SessionIdOf(key);
+      return key != KeyOf(*tenant, id) || !CheckSessionId(id, "snapshot_id").ok();
+    };
+    keys->erase(std::remove_if(keys->begin(), keys->end(), other), keys->end());
     response->set_total_size(keys->size());
     auto key = std::upper_bound(keys->begin(), keys->end(), KeyOf(*tenant, after));
     for (; key != keys->end() && response->snapshots_size() < size; ++key) {

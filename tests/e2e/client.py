@@ -168,8 +168,8 @@ class Client:
     def delete_session(self, name):
         self.sessions.DeleteSession(session.DeleteSessionRequest(name=name), timeout=30)
 
-    def fork_session(self, name, *session_ids, repeat_parent=None):
-        message = session.ForkSessionRequest(name=name, session_ids=session_ids, repeat_parent=repeat_parent)
+    def fork_session(self, name, *session_ids, **fields):
+        message = session.ForkSessionRequest(name=name, session_ids=session_ids, **fields)
         return list(self.sessions.ForkSession(message, timeout=30).sessions)
 
     def append(self, name, *pieces, mark=None, timeout=60):
@@ -200,14 +200,14 @@ class Client:
         """RewindSessionResponse; target: tokens=, mark= or turns=."""
         return self.sessions.RewindSession(session.RewindSessionRequest(name=name, **target), timeout=60)
 
-    def snapshot(self, name, snapshot_id=None, tags=None, replace=None):
-        message = session.SnapshotSessionRequest(name=name, snapshot_id=snapshot_id, tags=tags, replace=replace)
-        return self.sessions.SnapshotSession(message, timeout=60).snapshot
+    def snapshot(self, name, snapshot_id=None, timeout=60, **fields):
+        message = session.SnapshotSessionRequest(name=name, snapshot_id=snapshot_id, **fields)
+        return self.sessions.SnapshotSession(message, timeout=timeout).snapshot
 
-    def restore(self, snapshot, session_id=None, replace=None):
+    def restore(self, snapshot, session_id=None, timeout=60, **fields):
         """RestoreSessionResponse."""
-        message = session.RestoreSessionRequest(snapshot=snapshot, session_id=session_id, replace=replace)
-        return self.sessions.RestoreSession(message, timeout=60)
+        message = session.RestoreSessionRequest(snapshot=snapshot, session_id=session_id, **fields)
+        return self.sessions.RestoreSession(message, timeout=timeout)
 
     def get_snapshot(self, name):
         return self.sessions.GetSnapshot(session.GetSnapshotRequest(name=name), timeout=30).snapshot

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from client import Client
+from lines import Lines
 from server import Server
 from stubs import ROOT
 
@@ -46,3 +47,13 @@ def demo(servers):
 def plain(servers):
     """A small float32 checkpoint without a tokenizer or end-of-sequence token."""
     return servers(GOLDEN / "variants/macchiato-rglru", "--backend=cpu")
+
+
+TINY = GOLDEN / "variants/macchiato-conv-rope"  # a server of it starts in 50 ms
+
+
+@pytest.fixture(scope="session")
+def lines():
+    """What sessions of TINY draw where nothing happens to them; see lines.py."""
+    with Server(TINY, "--backend=cpu", "--sessions_max=64") as server, Client(server.address) as client:
+        yield Lines(client)

@@ -112,6 +112,25 @@ TEST_F(TiersTest, NothingIsLostWhereTheStoreFails) {
   EXPECT_EQ(seen.finished->session_tokens, 15);
 }
 
+TEST_F(TiersTest, EachCallEndsOnceWhereTheStoreFailsAndNoSlotComesFree) {
+  Begin(1, 0, 4);
+  for (const char* id : {"a", "b", "c", "d"}) ASSERT_TRUE(Create(id).ok());
+  for (const char* id : {"a", "b"}) ASSERT_TRUE(Say(id, Prompt(5), 5).finished->status.ok());
+  store_.failure = absl::UnavailableError("the disk is gone");
+  ASSERT_TRUE(Say("c", Prompt(5), 5).finished->status.ok());  // b stays in the host's memory: no more can follow
+  std::vector<std::shared_ptr<Call>> calls;
+  for (const char* id : {"a", "d"}) {
+    Request request = Generate(Prompt(5), 5);
+    request.session = id;
+    request.opening = request.prompt;
+    calls.push_back(Submit(std::move(request)));
+  }
+  RunToIdle();
+  for (const auto& call : calls) {
+    EXPECT_EQ(DetailOf(Drain(*call).finished->status).reason, ErrorReason::kStoreFailed);
+  }
+}
+
 TEST_F(TiersTest, ADamagedStateIsToldAndHurtsNobodyElse) {
   Begin(1, 0, 3);
   for (const char* id : {"a", "b"}) ASSERT_TRUE(Create(id).ok());
