@@ -73,8 +73,8 @@ class Backend {
   virtual void Logprobs(const Rows& logits, absl::Span<const int32_t> targets, int32_t k,
                         absl::Span<SampleResult> results) = 0;
 
-  // Moves between device memory and itself or the host. Upload and Download may also come from other threads, beside the
-  // engine's operations, on memory that nobody else uses meanwhile.
+  // Moves between device memory and itself or the host. Upload and Download may also come from other threads, beside
+  // the engine's operations, on memory that nobody else uses meanwhile.
   virtual void Fill(void* dst, DType dtype, size_t count, double value) = 0;
   virtual void Copy(void* dst, const void* src, size_t bytes) = 0;      // device to device
   virtual void Upload(void* dst, const void* src, size_t bytes) = 0;    // host to device

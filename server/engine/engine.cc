@@ -368,12 +368,6 @@ void Engine::Begin(std::unique_ptr<ActiveCall> active) {
   slots_available_ = SlotsForCalls();
 }
 
-int64_t Engine::SlotsForCalls() const {
-  int64_t idle = slots_.used();
-  for (const std::unique_ptr<ActiveCall>& active : running_) idle -= static_cast<int64_t>(active->choices.size());
-  return slots_.available() + std::max<int64_t>(std::min(idle, tiers_.room_below()), 0);
-}
-
 void Engine::RemoveEnded() {
   for (std::vector<std::unique_ptr<ActiveCall>>* calls : {&running_, &arriving_}) {
     calls->erase(std::remove_if(calls->begin(), calls->end(), [](const auto& active) { return active->ended; }),

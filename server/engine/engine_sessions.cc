@@ -184,6 +184,12 @@ void Engine::KeepPrefix(ActiveCall& active) {
   prefixes_.Keep(active.keys, absl::MakeConstSpan(active.prompt()).first(active.prompt_done), std::move(copy));
 }
 
+int64_t Engine::SlotsForCalls() const {
+  int64_t idle = slots_.used();
+  for (const std::unique_ptr<ActiveCall>& active : running_) idle -= static_cast<int64_t>(active->choices.size());
+  return slots_.available() + std::max<int64_t>(std::min(idle, tiers_.room_below()), 0);
+}
+
 void Engine::KeepAnchors() {
   const int64_t distance = sessions_.rewind_tokens_max();
   if (distance == 0) return;

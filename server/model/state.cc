@@ -89,7 +89,8 @@ void FillFresh(const StateLayout& layout, char* slot) {
   };
   for (const StateComponent& c : layout.components()) {
     if (c.fill == 0) continue;
-    ABSL_RAW_CHECK(c.dtype == DType::kF64 || c.dtype == DType::kF32, "only activations begin with something else than 0");
+    ABSL_RAW_CHECK(c.dtype == DType::kF64 || c.dtype == DType::kF32,
+                   "only activations begin with something else than 0");
     c.dtype == DType::kF64 ? fill(c, c.fill) : fill(c, static_cast<float>(c.fill));
   }
 }

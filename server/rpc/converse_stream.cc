@@ -6,8 +6,8 @@
 #include "server/rpc/call_end.h"
 #include "server/rpc/messages.h"
 #include "server/rpc/session_name.h"
-#include "server/rpc/tenant.h"
 #include "server/rpc/status_map.h"
+#include "server/rpc/tenant.h"
 
 namespace barista {
 namespace {

@@ -200,13 +200,13 @@ class Client:
         """RewindSessionResponse; target: tokens=, mark= or turns=."""
         return self.sessions.RewindSession(session.RewindSessionRequest(name=name, **target), timeout=60)
 
-    def snapshot(self, name, snapshot_id=None, timeout=60, **fields):
-        message = session.SnapshotSessionRequest(name=name, snapshot_id=snapshot_id, **fields)
+    def snapshot(self, name, snapshot_id=None, tags=None, timeout=60, **fields):
+        message = session.SnapshotSessionRequest(name=name, snapshot_id=snapshot_id, tags=tags, **fields)
         return self.sessions.SnapshotSession(message, timeout=timeout).snapshot
 
-    def restore(self, snapshot, session_id=None, timeout=60, **fields):
+    def restore(self, snapshot, session_id=None, replace=None, timeout=60):
         """RestoreSessionResponse."""
-        message = session.RestoreSessionRequest(snapshot=snapshot, session_id=session_id, **fields)
+        message = session.RestoreSessionRequest(snapshot=snapshot, session_id=session_id, replace=replace)
         return self.sessions.RestoreSession(message, timeout=timeout)
 
     def get_snapshot(self, name):
