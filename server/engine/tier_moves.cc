@@ -67,6 +67,7 @@ void Tiers::StartUp(Session& session, SlotLease lease) {
 void Tiers::StartWrite(Session& session, Tier to) {
   session.moving = true;
   ++moves_;
+  ++writing_;
   const bool directory = to == Tier::kDirectory;
   Worker* worker = directory ? options_.directory_worker : options_.registry_worker;
   worker->Run([this, &session, to, directory, copy = session.copy, label = LabelOf(session), key = session.key,
@@ -79,6 +80,7 @@ void Tiers::StartWrite(Session& session, Tier to) {
 }
 
 void Tiers::Written(Session& session, Tier to, const absl::Status& status) {
+  --writing_;
   if (absl::IsAborted(status)) return Lost(session);
   if (!status.ok()) {
     LogError("state not kept",
@@ -117,12 +119,14 @@ void Tiers::StartHandOver(Session& session) {
 void Tiers::StartRegister(Session& session) {
   session.moving = true;
   ++moves_;
+  ++registering_;
   options_.directory_worker->Run([this, &session, key = session.key, epoch = session.epoch] {
     absl::StatusOr<std::string> bytes = options_.directory->Get(key, options_.format->bytes_max());
     const auto shared = std::make_shared<absl::StatusOr<std::string>>(std::move(bytes));
     options_.registry_worker->Run([this, &session, key, epoch, shared] {
       absl::Status status = shared->ok() ? options_.registry->Park(key, epoch, **shared) : shared->status();
       post_([this, &session, key, status = std::move(status)] {
+        --registering_;
         if (absl::IsAborted(status)) return Lost(session);
         if (!status.ok()) {
           Pause(Tier::kRegistry);

@@ -102,7 +102,7 @@ void Tiers::Balance(int32_t slots_wanted, int64_t coming_up) {
     if (session == nullptr) break;
     StartDown(*session);
   }
-  for (int64_t over = count(Tier::kHost) - options_.host_sessions; over > 0 && moves_ < kMovesMax; --over) {
+  for (int64_t over = count(Tier::kHost) - writing_ - options_.host_sessions; over > 0 && moves_ < kMovesMax; --over) {
     Session* session = LongestUnused(Tier::kHost);
     if (session == nullptr) break;
     if (HasRoom(Tier::kDirectory)) {
@@ -114,8 +114,8 @@ void Tiers::Balance(int32_t slots_wanted, int64_t coming_up) {
     }
   }
   const bool down = options_.registry != nullptr && HasRoom(Tier::kRegistry);
-  for (int64_t over = count(Tier::kDirectory) - options_.directory_sessions + 1; down && over > 0 && moves_ < kMovesMax;
-       --over) {
+  for (int64_t over = count(Tier::kDirectory) - registering_ - options_.directory_sessions + 1;
+       down && over > 0 && moves_ < kMovesMax; --over) {
     Session* session = LongestUnused(Tier::kDirectory);
     if (session == nullptr) break;
     StartRegister(*session);

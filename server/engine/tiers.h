@@ -136,6 +136,8 @@ class Tiers {
   std::array<TimePoint, kTiers> paused_until_{};
   int32_t leaving_slots_ = 0;  // slots whose sessions are on their way down
   int64_t moves_ = 0;
+  int64_t writing_ = 0,
+          registering_ = 0;  // of these, sessions that are on their way out of the host's memory; the directory
   std::vector<std::string> retries_;  // sessions that another server holds and was asked for
   std::vector<std::string> handing_over_;
   std::vector<std::string> unsure_;

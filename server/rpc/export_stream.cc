@@ -5,6 +5,7 @@
 
 #include "server/engine/error.h"
 #include "server/rpc/call_end.h"
+#include "server/rpc/request.h"
 #include "server/rpc/status_map.h"
 #include "server/rpc/tenant.h"
 
@@ -20,6 +21,7 @@ ExportStream::ExportStream(const grpc::CallbackServerContext& context, const v1:
     : serving_(serving) {
   const absl::StatusOr<std::string> key = CheckedSessionKey(context, serving, request.name());
   absl::Status status = key.status();
+  if (status.ok()) status = CheckTask(Task::kCausalLm, serving);
   if (status.ok()) {
     status = serving.engine.PostFor(*key, [this, key = *key](SessionTable& sessions, const absl::Status& brought) {
       if (!brought.ok()) return End(brought);

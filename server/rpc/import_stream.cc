@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/engine/error.h"
 #include "server/rpc/call_end.h"
+#include "server/rpc/request.h"
 #include "server/rpc/session_name.h"
 #include "server/rpc/status_map.h"
 #include "server/rpc/strict_methods.h"
@@ -50,6 +51,7 @@ absl::Status ImportStream::Take(const v1::ImportSessionRequest& message) {
 }
 
 absl::Status ImportStream::Make() {
+  if (absl::Status status = CheckTask(Task::kCausalLm, serving_); !status.ok()) return status;
   const absl::StatusOr<std::string> tenant = CallerTenant(context_, serving_);
   if (!tenant.ok()) return tenant.status();
   absl::StatusOr<LabelledSession> read = serving_.format.Read(bytes_, *tenant);

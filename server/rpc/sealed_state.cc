@@ -23,7 +23,7 @@ absl::Status OpenSealedState(const v1::GenerateRequest& message, const Serving& 
   if (!message.has_sealed_state()) return absl::OkStatus();
   const absl::StatusOr<std::string> bytes = serving.sealer->Open(message.sealed_state(), IdentityOf(request.tenant));
   if (!bytes.ok()) {
-    return MakeError({.reason = ErrorReason::kSealedStateRefused, .field = "sealed_state"},
+    return MakeError({.reason = ErrorReason::kSealedStateRefused},
                      "sealed_state: altered, or sealed with another key or for another tenant");
   }
   absl::StatusOr<LabelledSession> read = serving.format.Read(*bytes, request.tenant);

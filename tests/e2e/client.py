@@ -242,11 +242,11 @@ class Client:
 
 
 def past_of(data):
-    """Of a session's bytes (server/engine/session_bytes.h) what its next tokens depend on: all but the label, which has
-    its name and times, and the checksums."""
+    """Of a session's bytes (server/engine/session_bytes.h) what its next tokens depend on: all but the number of copies
+    that it had, the label, which has its name and times, and the checksums."""
     label = int.from_bytes(data[12:16], "little")
     assert data[:8] == b"BaristaS" and label <= 16384
-    return data[16:128], data[128 + label + 32:-32]
+    return data[16:112] + data[116:128], data[128 + label + 32:-32]
 
 
 @dataclass

@@ -5,6 +5,7 @@ from client import failed, past_of
 from test_sessions import SAMPLINGS, go_on, length, observed
 
 BACK = 256  # --rewind_tokens_max
+REPLAYED = BACK + 512  # and --step_tokens_max: states are kept between steps
 FINAL = SAMPLINGS["penalties"]
 
 
@@ -115,7 +116,7 @@ class Rewinds:
                     "turns": lambda: past.turns[-value]}[way]()
         got = self.client.rewind(self.name, **{way: value})
         assert got.session.position == position and not got.session.busy
-        assert got.replayed_tokens <= BACK and (way == "tokens" or got.replayed_tokens == 0)
+        assert got.replayed_tokens <= REPLAYED and (way == "tokens" or got.replayed_tokens == 0)
         past.cut(position)
         self.rewinds, self.replayed = self.rewinds + 1, self.replayed + got.replayed_tokens
 

@@ -5,7 +5,7 @@ import pytest
 
 from client import Client, failed, past_of, request
 from conftest import DEMO, GOLDEN
-from rewinds import BACK, FINAL, Call, Past, Rewinds, check_against_replay, ends_of, out_of_range
+from rewinds import BACK, FINAL, REPLAYED, Call, Past, Rewinds, check_against_replay, ends_of, out_of_range
 from server import Server, until
 from test_sessions import SAMPLINGS, go_on, length, observed
 
@@ -70,7 +70,7 @@ def test_any_place_of_a_prompt_is_reached(client, draw, rng, full, tokens):
                 past.add(Call(before, prompt, None, 0))
                 client.append(name, prompt)
                 got = client.rewind(name, tokens=end - target)
-                assert got.session.position == target and got.replayed_tokens <= BACK
+                assert got.session.position == target and got.replayed_tokens <= REPLAYED
                 past.cut(target)
                 if target == 0:
                     assert failed(lambda n=name: client.generate(None, session=n)).code == "INVALID_ARGUMENT"
