@@ -142,7 +142,7 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
   const std::unique_ptr<Peer> peer =
       config.drain_peer.empty() ? nullptr : std::make_unique<Peer>(config.drain_peer, config.tenant_header);
   TierOptions tiers = {
-      .host_sessions = config.host_state_bytes / format.bytes_max(),
+      .host_sessions = config.host_state_bytes / layout.bytes_per_session(),
       .directory_sessions = stores->sessions != nullptr ? config.directory_state_bytes / format.bytes_max() : 0,
       .registry_sessions = stores->registry != nullptr ? config.redis_state_bytes / format.bytes_max() : 0,
       .directory = stores->sessions.get(),
