@@ -205,7 +205,8 @@ def test_the_longest_unused_go_first_and_are_told_where_they_lie(few):
     back = tiers["DIRECTORY"][0]
     assert len(client.greedy(None, 5, session=back).ids) == 5
     assert tier_of(client, back) == "DEVICE"
-    until(lambda: len(state_files(server.files)) == 3, what="one file for each session in the directory")
+    until(lambda: len(state_files(server.files)) == [tier_of(client, n) for t in tiers.values() for n in t].count("DIRECTORY"),
+          what="one file for each session in the directory")
 
 
 def test_an_empty_session_lies_nowhere_when_there_is_no_slot(few):
