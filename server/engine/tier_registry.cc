@@ -102,7 +102,9 @@ void Tiers::Tick() {
   if (pulse_running_ || now < next_look_) return;
   for (const std::string& key : std::exchange(retries_, {})) {
     const auto it = table_->sessions_.find(key);
-    if (it != table_->sessions_.end() && !it->second->moving) StartRead(*it->second);
+    if (it == table_->sessions_.end()) continue;
+    Session& session = *it->second;  // another call may have brought it meanwhile
+    if (session.tier == Tier::kRegistry && !session.moving && !session.waiting.empty()) StartRead(session);
   }
   for (const std::string& key : std::exchange(unsure_, {})) {
     const auto it = table_->sessions_.find(key);
