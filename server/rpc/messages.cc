@@ -34,6 +34,7 @@ void FillUsage(const Usage& usage, v1::Usage& message) {
   message.set_prompt_tokens(usage.prompt_tokens);
   message.set_generated_tokens(usage.generated_tokens);
   message.set_cached_tokens(usage.cached_tokens);
+  if (usage.drafted_tokens == 0) return;
   message.set_drafted_tokens(usage.drafted_tokens);
   message.set_accepted_tokens(usage.accepted_tokens);
 }
