@@ -103,8 +103,7 @@ std::vector<Engine::StoredSession> FindStoredSessions(Stores& stores, const Sess
   }
   const absl::Time lease_end = absl::Now() + absl::Seconds(TierOptions().lease_seconds);
   for (const std::string& key : *keys) {
-    const std::string id = SessionIdOf(key);
-    if (key != KeyOf(TenantOf(key), id) || !CheckSessionId(id, "session_id").ok()) continue;  // none of ours
+    if (!IsKey(key)) continue;
     const absl::StatusOr<LabelledSession> read = ReadStored(key, stores, format);
     uint64_t epoch = 0;
     absl::Status status = read.status();

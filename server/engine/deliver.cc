@@ -98,14 +98,6 @@ void Engine::EndNonFinite(ActiveCall& active, absl::string_view where) {
                                      active.request().session.empty() ? "" : ", and its session with it")));
 }
 
-std::shared_ptr<const SessionCopy> Engine::Seal(const Sequence& sequence) const {
-  auto copy = std::make_shared<SessionCopy>(CopyWithoutState(sequence));
-  std::string state(model_.state_layout().slot_bytes(), '\0');
-  pool_.Download(sequence.lease.slot(), state.data());
-  copy->state = std::make_shared<const std::string>(std::move(state));
-  return copy;
-}
-
 void Engine::End(ActiveCall& active, absl::Status status, std::vector<double> class_logits) {
   const TimePoint now = clock_.Now();
   const bool admitted = active.admitted != TimePoint();
@@ -134,7 +126,7 @@ void Engine::End(ActiveCall& active, absl::Status status, std::vector<double> cl
     }
     sessions_.GiveBack(session);
   } else if (active.request().seal && status.ok()) {
-    finished.sealed = Seal(active.choices[0].sequence);
+    finished.sealed = std::make_shared<const SessionCopy>(CopyWithState(active.choices[0].sequence, pool_));
   }
   if (active.waits_for_session) {
     if (const absl::StatusOr<Session*> session = sessions_.Find(active.request().session); session.ok()) {

@@ -24,6 +24,8 @@ absl::Status Draining() {
                    "the server is shutting down and takes no new calls");
 }
 
+absl::Status ShuttingDown() { return MakeError({.reason = ErrorReason::kDraining}, "the server is shutting down"); }
+
 }  // namespace
 
 Engine::Engine(Model& model, StatePool& pool, const Tokenizer* tokenizer, Metrics& metrics, const Clock& clock,
@@ -37,7 +39,7 @@ Engine::Engine(Model& model, StatePool& pool, const Tokenizer* tokenizer, Metric
       slots_(pool, options.poison_freed_slots),
       states_(options.checkpoint_bytes),
       prefixes_(states_, options.prefix_tokens_min),
-      tiers_(WithWorkers(options.tiers, inline_worker_), slots_, pool, model.state_layout(), metrics, clock,
+      tiers_(WithWorkers(options.tiers, inline_worker_), slots_, pool, metrics, clock,
              [this](std::function<void()> work) { PostInternal(std::move(work)); }),
       sessions_(slots_, pool, model.state_layout(), states_, tiers_, options.rewind_tokens_max),
       pace_(options.step_target_seconds, model.options().rows_max) {
@@ -69,11 +71,10 @@ void Engine::Stop() {
     wake_.Signal();
   }
   if (thread_.joinable()) thread_.join();
-  const absl::Status stopped = MakeError({.reason = ErrorReason::kDraining}, "the server is shutting down");
   while (true) {
     RunPosted();
     TakeSubmitted();
-    EndAll(stopped);
+    EndAll(ShuttingDown());
     absl::MutexLock lock(&mutex_);
     if (!tiers_.working() && posted_.empty()) return;
     if (posted_.empty()) wake_.WaitWithTimeout(&mutex_, absl::Milliseconds(20));
@@ -100,7 +101,10 @@ absl::StatusOr<std::shared_ptr<Call>> Engine::Submit(Request request, std::funct
   const bool kept = !request.session.empty();
   if (request.kind == RequestKind::kGenerate && request.cache && states_.on() && request.start == nullptr &&
       request.prompt_logprobs < 0) {
-    active.keys = prefix_keys_.Of(request.tenant, kept ? request.opening : request.prompt);
+    const std::vector<int32_t>& prompt = kept ? request.opening : request.prompt;
+    if (static_cast<int64_t>(prompt.size()) >= options_.prefix_tokens_min) {
+      active.keys = prefix_keys_.Of(request.tenant, prompt);
+    }
   }
   active.call = std::make_shared<Call>(std::move(request), outbox_events_max, std::move(on_events));
   active.choices.resize(n);
@@ -138,22 +142,6 @@ absl::Status Engine::Post(std::function<void(SessionTable&)> work) {
   return absl::OkStatus();
 }
 
-absl::Status Engine::PostFor(const std::string& key, std::function<void(SessionTable&, const absl::Status&)> work) {
-  return Post([this, key, work = std::move(work)](SessionTable& sessions) {
-    const absl::StatusOr<Session*> session = sessions.Find(key);
-    const auto go_on = [this, work](const absl::Status& brought) { work(sessions_, brought); };
-    session.ok() ? tiers_.BringToMemory(**session, go_on) : tiers_.FindElsewhere(key, go_on);
-  });
-}
-
-absl::Status Engine::PostNew(
-    std::vector<std::string> keys,
-    std::function<absl::Status(SessionTable&, const absl::StatusOr<std::vector<uint64_t>>&)> work) {
-  return Post([keys = std::move(keys), work = std::move(work)](SessionTable& sessions) {
-    sessions.Reserve(keys, [&sessions, work](const auto& epochs) { return work(sessions, epochs); });
-  });
-}
-
 void Engine::PostInternal(std::function<void()> work) {
   absl::MutexLock lock(&mutex_);
   posted_.push_back(std::move(work));
@@ -175,7 +163,7 @@ void Engine::Drain() {
 void Engine::CutOff() {
   absl::Notification ended;
   PostInternal([this, &ended] {
-    EndAll(MakeError({.reason = ErrorReason::kDraining}, "the server is shutting down"));
+    EndAll(ShuttingDown());
     {
       absl::MutexLock lock(&mutex_);
       sessions_count_ = sessions_.size();

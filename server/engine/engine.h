@@ -63,6 +63,8 @@ class Engine {
   // Any thread. `work` runs on the engine's thread between two steps; in order, and always, at the latest in Stop.
   // Errors: kDraining, and then it does not run.
   absl::Status Post(std::function<void(SessionTable&)> work);
+  // The same with the session `key`, wherever its state lies; the registry is asked for one that the table lacks.
+  absl::Status PostFind(const std::string& key, std::function<void(const absl::StatusOr<Session*>&)> work);
   // The same once the session `key` is in the table with its state in memory; `brought` says why it is not. The status
   // that `work` returns is its own business.
   absl::Status PostFor(const std::string& key, std::function<void(SessionTable&, const absl::Status& brought)> work);
@@ -114,9 +116,9 @@ class Engine {
   int64_t SlotsForCalls() const;                   // free ones, and those of idle sessions that can go
   void Begin(std::unique_ptr<ActiveCall> active);  // an admitted call starts to run
   void AskForSession(ActiveCall active);           // a call on a session comes in
+  void Bring(ActiveCall& active);                  // its session's state, to memory; `brought` will tell
   void ServeArriving();                            // calls whose sessions are on their way to a slot
   void TakeSession(std::unique_ptr<ActiveCall> active, Session& session);
-  absl::Status CheckPositions(const ActiveCall& active, int64_t past) const;
   void PutStart(ActiveCall& active);  // the state that the request brought
   absl::Status BeginRewind(ActiveCall& active);
   void ReplayOn(ActiveCall& active);    // a run of a rewind may be done
@@ -143,7 +145,6 @@ class Engine {
   static Token Stopped(Token token, int32_t stop_index);
   void EndChoice(ActiveCall& active, int32_t choice, Token last);
   void End(ActiveCall& active, absl::Status status, std::vector<double> class_logits = {});
-  std::shared_ptr<const SessionCopy> Seal(const Sequence& sequence) const;
   void EndNonFinite(ActiveCall& active, absl::string_view where);
   void RemoveEnded();
   void UpdateGauges();

@@ -1,29 +1,51 @@
-// Calls on sessions: how they get to a slot, go back, and what is kept of them.
+// Work on sessions, wherever they are; calls on them: how they get to a slot, go back, and what is kept of them.
 #include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "server/engine/engine.h"
 #include "server/engine/error.h"
+#include "server/engine/positions.h"
 
 namespace barista {
+
+absl::Status Engine::PostFind(const std::string& key, std::function<void(const absl::StatusOr<Session*>&)> work) {
+  return Post([key, work = std::move(work)](SessionTable& sessions) {
+    if (const absl::StatusOr<Session*> session = sessions.Find(key); session.ok()) return work(session);
+    sessions.Bring(key, [key, work, &sessions](const absl::Status& brought) {
+      brought.ok() ? work(sessions.Find(key)) : work(brought);
+    });
+  });
+}
+
+absl::Status Engine::PostFor(const std::string& key, std::function<void(SessionTable&, const absl::Status&)> work) {
+  return Post([key, work = std::move(work)](SessionTable& sessions) {
+    sessions.Bring(key, [&sessions, work](const absl::Status& brought) { work(sessions, brought); });
+  });
+}
+
+absl::Status Engine::PostNew(
+    std::vector<std::string> keys,
+    std::function<absl::Status(SessionTable&, const absl::StatusOr<std::vector<uint64_t>>&)> work) {
+  return Post([keys = std::move(keys), work = std::move(work)](SessionTable& sessions) {
+    sessions.Reserve(keys, [&sessions, work](const auto& epochs) { return work(sessions, epochs); });
+  });
+}
 
 void Engine::AskForSession(ActiveCall submitted) {
   auto active = std::make_unique<ActiveCall>(std::move(submitted));
   const std::string& key = active->request().session;
-  active->brought = std::make_shared<std::optional<absl::Status>>();
-  const auto set = [brought = active->brought](const absl::Status& status) { *brought = status; };
-  const absl::StatusOr<Session*> session = sessions_.Find(key);
-  if (!session.ok()) {
-    tiers_.FindElsewhere(key, set);
-  } else if ((*session)->busy()) {
-    return End(*active, MakeError({.reason = ErrorReason::kSessionBusy},
-                                  absl::StrCat("a call is running on sessions/", SessionIdOf(key))));
-  } else {
+  if (const absl::StatusOr<Session*> session = sessions_.Find(key); session.ok()) {
+    if ((*session)->busy()) return End(*active, SessionBusy(key));
     (*session)->wanted = active->waits_for_session = true;
-    tiers_.BringToMemory(**session, set);
   }
+  Bring(*active);
   arriving_.push_back(std::move(active));
+}
+
+void Engine::Bring(ActiveCall& active) {
+  active.brought = std::make_shared<std::optional<absl::Status>>();
+  tiers_.Bring(active.request().session, [brought = active.brought](const absl::Status& status) { *brought = status; });
 }
 
 void Engine::ServeArriving() {
@@ -37,8 +59,7 @@ void Engine::ServeArriving() {
     if (status.ok()) status = session.status();
     if (status.ok() && !active->waits_for_session) {  // it came from another server
       if ((*session)->busy()) {
-        status = MakeError({.reason = ErrorReason::kSessionBusy},
-                           absl::StrCat("a call is running on sessions/", SessionIdOf(key)));
+        status = SessionBusy(key);
       } else {
         (*session)->wanted = active->waits_for_session = true;
       }
@@ -48,8 +69,7 @@ void Engine::ServeArriving() {
       continue;
     }
     if ((*session)->unsure || !(*session)->in_memory()) {  // it went down as the call came
-      active->brought->reset();
-      tiers_.BringToMemory(**session, [brought = active->brought](const absl::Status& again) { *brought = again; });
+      Bring(*active);
       continue;
     }
     if (tiers_.BringToSlot(**session, slots_wanted_)) {
@@ -84,7 +104,9 @@ void Engine::TakeSession(std::unique_ptr<ActiveCall> active, Session& session) {
       return End(*active, FieldError("text", absl::StrCat("a prompt is required: sessions/", SessionIdOf(session.key),
                                                           " is empty")));
     }
-    if (absl::Status status = CheckPositions(*active, session.idle.tokens()); !status.ok()) {
+    if (absl::Status status = CheckPositions(session.idle.tokens(), "the session", active->prompt().size(),
+                                             request.stop, options_.positions_max);
+        !status.ok()) {
       return End(*active, status);
     }
   }
@@ -104,17 +126,6 @@ void Engine::TakeSession(std::unique_ptr<ActiveCall> active, Session& session) {
     active->settling = sequence.pending >= 0 && !active->prompt().empty();
   }
   Begin(std::move(active));
-}
-
-absl::Status Engine::CheckPositions(const ActiveCall& active, int64_t past) const {
-  const Request& request = active.request();
-  const int64_t prompt = static_cast<int64_t>(active.prompt().size());
-  const int64_t positions = past + prompt + request.stop.max_tokens, limit = options_.positions_max;
-  if (limit == 0 || positions <= limit) return absl::OkStatus();
-  return MakeError(
-      {.reason = ErrorReason::kPositionOutOfRange, .field = "stop.max_tokens"},
-      absl::StrCat("stop.max_tokens: ", past, " tokens in the session, ", prompt, " in the prompt and max_tokens ",
-                   request.stop.max_tokens, " pass the model's last position, ", limit));
 }
 
 absl::Status Engine::BeginRewind(ActiveCall& active) {
@@ -176,11 +187,9 @@ void Engine::UsePrefix(ActiveCall& active) {
 void Engine::KeepPrefix(ActiveCall& active) {
   if (active.keep_at.empty() || active.prompt_done != active.keep_at.back()) return;
   active.keep_at.pop_back();
-  auto copy = std::make_shared<SessionCopy>();
+  auto copy = std::make_shared<SessionCopy>();  // without what belongs to this call alone
   copy->position = active.prompt_done;
-  std::string state(model_.state_layout().slot_bytes(), '\0');
-  pool_.Download(active.choices[0].sequence.lease.slot(), state.data());
-  copy->state = std::make_shared<const std::string>(std::move(state));
+  copy->state = std::make_shared<const std::string>(pool_.Download(active.choices[0].sequence.lease.slot()));
   prefixes_.Keep(active.keys, absl::MakeConstSpan(active.prompt()).first(active.prompt_done), std::move(copy));
 }
 

@@ -43,6 +43,13 @@ struct SessionCopy {
 inline SessionCopy CopyWithoutState(const Sequence& from) {
   return {from.position, from.pending, from.draws, from.forks, from.counts.OldestFirst(), from.decoded, nullptr};
 }
+// All of it.
+inline SessionCopy CopyWithState(const Sequence& from, const StatePool& pool) {
+  from.lease.AssertOwner();
+  SessionCopy copy = CopyWithoutState(from);
+  copy.state = std::make_shared<const std::string>(pool.Download(from.lease.slot()));
+  return copy;
+}
 inline void SetWithoutState(const SessionCopy& from, Sequence& to) {
   to.position = from.position;
   to.pending = from.pending;

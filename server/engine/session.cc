@@ -15,11 +15,6 @@ absl::Status Exists(const std::string& key) {
                    absl::StrCat("there is a session sessions/", SessionIdOf(key), " already"));
 }
 
-absl::Status Busy(const std::string& key) {
-  return MakeError({.reason = ErrorReason::kSessionBusy},
-                   absl::StrCat("a call is running on sessions/", SessionIdOf(key)));
-}
-
 // A stream of random numbers of a fork's own: a function of its parent's and of how many forks came before. The highest
 // bit keeps it away from the choices of calls without a session, which count from 0. (splitmix64.)
 uint64_t ForkedDraws(uint64_t parent, uint32_t ordinal) {
@@ -41,6 +36,11 @@ std::string TenantOf(absl::string_view key) {
 absl::Status SessionNotFound(absl::string_view key) {
   return MakeError({.reason = ErrorReason::kSessionNotFound},
                    absl::StrCat("there is no session sessions/", SessionIdOf(key)));
+}
+
+absl::Status SessionBusy(absl::string_view key) {
+  return MakeError({.reason = ErrorReason::kSessionBusy},
+                   absl::StrCat("a call is running on sessions/", SessionIdOf(key)));
 }
 
 int64_t Session::tokens() const {
@@ -98,7 +98,7 @@ absl::Status SessionTable::Delete(const std::string& key, std::function<void()> 
   absl::StatusOr<Session*> found = Find(key);
   if (!found.ok()) return found.status();
   Session& session = **found;
-  if (session.busy()) return Busy(key);
+  if (session.busy()) return SessionBusy(key);
   const bool moving = session.moving, stored = session.tier == Tier::kDirectory;
   if (moving) {  // the move's end removes what it wrote
     session.waiting.push_back([this, gone](const absl::Status&) { tiers_.AfterDirectory(gone); });
@@ -113,7 +113,7 @@ absl::StatusOr<std::vector<Session*>> SessionTable::Fork(const std::string& key,
   absl::StatusOr<Session*> found = Find(key);
   if (!found.ok()) return found.status();
   Session& parent = **found;
-  if (!parent.in_memory()) return Busy(key);  // it left while names were reserved
+  if (!parent.in_memory()) return SessionBusy(key);  // it left while names were reserved
   for (size_t i = 0; i < children.size(); ++i) {
     if (absl::Status free = MakeFree(children[i], epochs.empty() ? 0 : epochs[i]); !free.ok()) return free;
   }
@@ -163,16 +163,9 @@ absl::StatusOr<std::vector<Session*>> SessionTable::Fork(const std::string& key,
 
 std::shared_ptr<const SessionCopy> SessionTable::CopyOf(const Session& session) const {
   if (session.tier == Tier::kHost) return session.copy;
-  const Sequence& from = session.sequence();
-  auto copy = std::make_shared<SessionCopy>(CopyWithoutState(from));
-  std::string state(layout_.slot_bytes(), '\0');
-  if (session.tier == Tier::kEmpty) {
-    FillFresh(layout_, state.data());
-  } else {
-    from.lease.AssertOwner();
-    pool_.Download(from.lease.slot(), state.data());
-  }
-  copy->state = std::make_shared<const std::string>(std::move(state));
+  if (session.tier != Tier::kEmpty) return std::make_shared<SessionCopy>(CopyWithState(session.sequence(), pool_));
+  auto copy = std::make_shared<SessionCopy>(CopyWithoutState(session.sequence()));
+  copy->state = std::make_shared<const std::string>(FreshState(layout_));
   return copy;
 }
 
@@ -195,7 +188,7 @@ absl::StatusOr<Session*> SessionTable::Replace(const std::string& key, std::shar
   absl::StatusOr<Session*> found = Find(key);
   if (!found.ok()) return found;
   Session& session = **found;
-  if (session.busy() || session.moving) return Busy(key);
+  if (session.busy() || session.moving) return SessionBusy(key);
   session.past.DropAll(states_);
   session.past = Past();
   PutCopy(session, std::move(copy));
@@ -235,8 +228,8 @@ void SessionTable::WhenStill(const std::string& key, std::function<void(const ab
   it->second->moving ? it->second->waiting.push_back(std::move(work)) : work(absl::OkStatus());
 }
 
-void SessionTable::FindElsewhere(const std::string& key, std::function<void(const absl::Status&)> work) {
-  tiers_.FindElsewhere(key, std::move(work));
+void SessionTable::Bring(const std::string& key, std::function<void(const absl::Status&)> work) {
+  tiers_.Bring(key, std::move(work));
 }
 
 void SessionTable::Reserve(const std::vector<std::string>& keys,

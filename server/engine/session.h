@@ -57,6 +57,7 @@ struct Session {
 std::string SessionIdOf(absl::string_view key);
 std::string TenantOf(absl::string_view key);
 absl::Status SessionNotFound(absl::string_view key);
+absl::Status SessionBusy(absl::string_view key);
 
 class Tiers;
 
@@ -97,7 +98,7 @@ class SessionTable {
   // not.
   void WhenStill(const std::string& key, std::function<void(const absl::Status&)> work);
   // As Tiers' of the same name.
-  void FindElsewhere(const std::string& key, std::function<void(const absl::Status&)> work);
+  void Bring(const std::string& key, std::function<void(const absl::Status&)> work);
   // The same; kSessionExists at once for names that the table has or that are being reserved. Where `work` returns an
   // error, the names are given up again.
   void Reserve(const std::vector<std::string>& keys,

@@ -17,7 +17,6 @@ constexpr uint32_t kVersion = 1;
 constexpr int64_t kHeaderBytes = 128;
 constexpr int64_t kLabelBytesMax = 16384;
 constexpr int64_t kNameBytesMax = 64;
-constexpr size_t kTagsMax = 16, kTagKeyBytesMax = 64, kTagValueBytesMax = 256;
 constexpr int64_t kMillisecondsMax = 9'000'000'000'000;  // the year 2255: in nanoseconds it fits 64 bits
 constexpr int64_t kCountBytes = 9;
 constexpr int64_t kDigestBytes = SHA256_DIGEST_LENGTH;
@@ -94,11 +93,12 @@ bool ReadLabel(absl::string_view bytes, SessionLabel& label) {
     *time = WallTime(std::chrono::milliseconds(milliseconds));
   }
   const size_t tags = reader.Number<uint16_t>();
-  if (tags > kTagsMax) return false;
+  if (tags > SessionLabel::kTagsMax) return false;
   for (size_t i = 0; i < tags; ++i) {
     const std::string key(reader.Take(reader.Number<uint16_t>()));
     const std::string value(reader.Take(reader.Number<uint16_t>()));
-    if (key.empty() || key.size() > kTagKeyBytesMax || value.size() > kTagValueBytesMax) return false;
+    if (key.empty() || key.size() > SessionLabel::kTagKeyBytesMax || value.size() > SessionLabel::kTagValueBytesMax)
+      return false;
     label.tags[key] = value;
   }
   return reader.ok() && reader.at_end() && label.tags.size() == tags;

@@ -43,10 +43,12 @@ using WallTime = std::chrono::system_clock::time_point;
 
 // What is known of a session's bytes beside the session.
 struct SessionLabel {
+  static constexpr size_t kTagsMax = 16, kTagKeyBytesMax = 64, kTagValueBytesMax = 256;
+
   std::string tenant;   // at most 64 bytes
   std::string session;  // its id, at most 64 bytes
   WallTime made, taken;
-  std::map<std::string, std::string> tags;  // at most 16; keys of 64 and values of 256 bytes
+  std::map<std::string, std::string> tags;  // at most kTagsMax; keys are not empty
 };
 
 struct LabelledSession {

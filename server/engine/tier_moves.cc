@@ -31,9 +31,7 @@ void Tiers::StartDown(Session& session) {
   session.idle.lease.AssertOwner();
   const auto copy = std::make_shared<SessionCopy>(CopyWithoutState(session.idle));
   options_.device_worker->Run([this, &session, copy, slot = session.idle.lease.slot()] {
-    std::string state(layout_.slot_bytes(), '\0');
-    pool_.Download(slot, state.data());
-    copy->state = std::make_shared<const std::string>(std::move(state));
+    copy->state = std::make_shared<const std::string>(pool_.Download(slot));
     post_([this, &session, copy] {
       --leaving_slots_;
       session.idle = Sequence();  // the one tier where an evicted session's slot comes free

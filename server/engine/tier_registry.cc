@@ -14,16 +14,14 @@ constexpr std::chrono::milliseconds kLook{50};  // between two looks at what oth
 
 }  // namespace
 
-void Tiers::FindElsewhere(const std::string& key, std::function<void(const absl::Status&)> work) {
-  if (options_.registry == nullptr) return work(SessionNotFound(key));
+void Tiers::Bring(const std::string& key, std::function<void(const absl::Status&)> work) {
   const auto known = table_->sessions_.find(key);
-  Session* session = known != table_->sessions_.end() ? known->second.get() : nullptr;
-  if (session == nullptr) {
-    if (absl::Status room = table_->CheckRoom(1); !room.ok()) return work(room);
-    session = table_->Add(key, 0);
-    session->unknown = true;
-    SetTier(*session, Tier::kRegistry);
-  }
+  if (known != table_->sessions_.end()) return BringToMemory(*known->second, std::move(work));
+  if (options_.registry == nullptr) return work(SessionNotFound(key));
+  if (absl::Status room = table_->CheckRoom(1); !room.ok()) return work(room);
+  Session* session = table_->Add(key, 0);
+  session->unknown = true;
+  SetTier(*session, Tier::kRegistry);
   BringToMemory(*session, std::move(work));
 }
 

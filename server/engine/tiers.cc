@@ -13,12 +13,11 @@ constexpr int64_t kMovesMax = 8;  // states that are in the host's memory only b
 
 }  // namespace
 
-Tiers::Tiers(const TierOptions& options, SlotTable& slots, StatePool& pool, const StateLayout& layout, Metrics& metrics,
-             const Clock& clock, std::function<void(std::function<void()>)> post)
+Tiers::Tiers(const TierOptions& options, SlotTable& slots, StatePool& pool, Metrics& metrics, const Clock& clock,
+             std::function<void(std::function<void()>)> post)
     : options_(options),
       slots_(slots),
       pool_(pool),
-      layout_(layout),
       metrics_(metrics),
       clock_(clock),
       post_(std::move(post)),

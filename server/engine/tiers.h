@@ -43,11 +43,10 @@ struct TierOptions {
 class Tiers {
  public:
   // `post` runs work on the engine's thread between two steps, also while it drains; any thread.
-  Tiers(const TierOptions& options, SlotTable& slots, StatePool& pool, const StateLayout& layout, Metrics& metrics,
-        const Clock& clock, std::function<void(std::function<void()>)> post);
+  Tiers(const TierOptions& options, SlotTable& slots, StatePool& pool, Metrics& metrics, const Clock& clock,
+        std::function<void(std::function<void()>)> post);
 
   int64_t sessions_max() const { return sessions_max_; }  // in all places
-  bool has_registry() const { return options_.registry != nullptr; }
 
   // For SessionTable.
   void SetTable(SessionTable* table) { table_ = table; }
@@ -58,11 +57,9 @@ class Tiers {
   void AfterDirectory(std::function<void()> work);
 
   // `work` runs once the session's state is in memory (device or host; an empty one's is) and no worker has it in hand,
-  // at once where that is so, or with the reason why it is not. The session may have been deleted by then: look it up
-  // again.
-  void BringToMemory(Session& session, std::function<void(const absl::Status&)> work);
-  // The same for a session that the table lacks: the registry may know it. kSessionNotFound at once without a registry.
-  void FindElsewhere(const std::string& key, std::function<void(const absl::Status&)> work);
+  // at once where that is so, or with the reason why it is not. A session that the table lacks may be known to the
+  // registry; without one it is kSessionNotFound at once. It may have been deleted by then: look it up again.
+  void Bring(const std::string& key, std::function<void(const absl::Status&)> work);
   // Names for new sessions: held by this server, in the order of `keys`, or none. At once without a registry.
   void Reserve(std::vector<std::string> keys,
                std::function<void(const absl::StatusOr<std::vector<uint64_t>>& epochs)> work);
@@ -71,11 +68,10 @@ class Tiers {
 
   // True: the session has a slot and is at rest. Else it is on its way, or waits for a slot: then `slots_wanted` grows.
   bool BringToSlot(Session& session, int32_t& slots_wanted);
-  // Sends idle sessions down until `slots_wanted` slots are free or about to be, and keeps the places within their
-  // numbers. Once a step.
+  // Sends idle sessions down until `slots_wanted` slots are free or about to be, and keeps the tiers within their
+  // numbers. coming_up: sessions in the host's memory that wait for a slot. Once a step.
   void Balance(int32_t slots_wanted, int64_t coming_up);
-  // coming_up: sessions in the host's memory that wait for a slot.
-  // Idle sessions that the places below the device have room for.
+  // Idle sessions that the tiers below the device have room for.
   int64_t room_below() const;
   // Whether a slot may come free without a call's end: a session is on its way down, or could go.
   bool CanMakeRoom(int64_t coming_up) const;
@@ -98,6 +94,7 @@ class Tiers {
   using Order = std::list<Session*>;
   Order& order(Tier tier) { return tiers_[static_cast<int>(tier)]; }
   Session* LongestUnused(Tier tier);
+  void BringToMemory(Session& session, std::function<void(const absl::Status&)> work);
 
   void StartDown(Session& session);                    // device -> host
   void StartUp(Session& session, SlotLease lease);     // host -> device
@@ -126,7 +123,6 @@ class Tiers {
   const TierOptions options_;
   SlotTable& slots_;
   StatePool& pool_;
-  const StateLayout& layout_;
   Metrics& metrics_;
   const Clock& clock_;
   const std::function<void(std::function<void()>)> post_;

@@ -82,10 +82,10 @@ SlotArray StatePool::array(int64_t layer, StateKind kind) const {
   return component < 0 ? SlotArray{} : array(component);
 }
 
-void FillFresh(const StateLayout& layout, char* slot) {
-  std::memset(slot, 0, layout.slot_bytes());
-  const auto fill = [slot](const StateComponent& c, auto value) {
-    for (int64_t i = 0; i < c.count; ++i) std::memcpy(slot + c.offset + i * sizeof(value), &value, sizeof(value));
+std::string FreshState(const StateLayout& layout) {
+  std::string state(layout.slot_bytes(), '\0');
+  const auto fill = [&state](const StateComponent& c, auto value) {
+    for (int64_t i = 0; i < c.count; ++i) std::memcpy(&state[c.offset + i * sizeof(value)], &value, sizeof(value));
   };
   for (const StateComponent& c : layout.components()) {
     if (c.fill == 0) continue;
@@ -93,6 +93,7 @@ void FillFresh(const StateLayout& layout, char* slot) {
                    "only activations begin with something else than 0");
     c.dtype == DType::kF64 ? fill(c, c.fill) : fill(c, static_cast<float>(c.fill));
   }
+  return state;
 }
 
 void StatePool::Init(int32_t slot) {
@@ -106,8 +107,10 @@ void StatePool::Copy(int32_t to, int32_t from) {
   backend_->Copy(memory_.data() + to * bytes, memory_.data() + from * bytes, bytes);
 }
 
-void StatePool::Download(int32_t slot, void* to) const {
-  backend_->Download(to, memory_.data() + slot * layout_->slot_bytes(), layout_->slot_bytes());
+std::string StatePool::Download(int32_t slot) const {
+  std::string state(layout_->slot_bytes(), '\0');
+  backend_->Download(state.data(), memory_.data() + slot * layout_->slot_bytes(), layout_->slot_bytes());
+  return state;
 }
 
 void StatePool::Upload(int32_t slot, const void* from) {

@@ -67,8 +67,8 @@ class StateLayout {
   int64_t slot_bytes_ = 0;
 };
 
-// An empty session's slot_bytes, in the host's memory.
-void FillFresh(const StateLayout& layout, char* slot);
+// An empty session's slot_bytes.
+std::string FreshState(const StateLayout& layout);
 
 // The memory of all slots, allocated once. Owned by the engine and used by its thread; who may use which slot is
 // engine/slots.h's business. A slot's content is undefined until Init or Copy.
@@ -84,7 +84,7 @@ class StatePool {
   void Copy(int32_t to, int32_t from);  // fork: one copy of slot_bytes
   void Poison(int32_t slot);            // NaN everywhere: a read of a freed slot shows at once
   // The slot_bytes of a slot, to the host and back. Any thread, while nobody else uses the slot.
-  void Download(int32_t slot, void* to) const;
+  std::string Download(int32_t slot) const;
   void Upload(int32_t slot, const void* from);
 
  private:

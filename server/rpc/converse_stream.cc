@@ -138,14 +138,10 @@ std::shared_ptr<ConverseStream::Running> ConverseStream::Next() {
 
 absl::Status ConverseStream::Begin(const std::shared_ptr<Running>& running) {
   if (running->pump == nullptr) {
-    return serving_.engine.Post([self = shared_from_this(), running](SessionTable& sessions) {
-      const std::string key = KeyOf(*self->tenant_, self->parser_.session());
-      const absl::StatusOr<Session*> session = sessions.Find(key);
-      if (session.ok()) return self->Tell(*running, session);
-      sessions.FindElsewhere(key, [self, running, key, &sessions](const absl::Status& brought) {
-        brought.ok() ? self->Tell(*running, sessions.Find(key)) : self->Tell(*running, brought);
-      });
-    });
+    const auto tell = [self = shared_from_this(), running](const absl::StatusOr<Session*>& session) {
+      self->Tell(*running, session);
+    };
+    return serving_.engine.PostFind(KeyOf(*tenant_, parser_.session()), tell);
   }
   const auto on_events = [weak = weak_from_this()] {
     if (const std::shared_ptr<ConverseStream> stream = weak.lock()) stream->Pump();

@@ -103,16 +103,17 @@ bool GenerateStream::NextMessage() {
     AddLogprobs(std::move(*logprobs));
   } else {
     const Finished& finished = std::get<Finished>(*told);
-    if (finished.status.ok() && finished.sealed != nullptr && !broken_) {
-      FillSummary(finished, pump_.request(), serving_, *message_.mutable_summary());
-      message_.mutable_summary()->set_request_id(message_in_.request_id());
+    if (!finished.status.ok()) {
+      ending_ = finished.status;
+      return false;
+    }
+    FillSummary(finished, pump_.request(), serving_, *message_.mutable_summary());
+    message_.mutable_summary()->set_request_id(message_in_.request_id());
+    if (finished.sealed != nullptr && !broken_) {
       SealAndWrite(finished.sealed);
       return false;
     }
-    ending_ = finished.status;
-    if (!finished.status.ok()) return false;
-    FillSummary(finished, pump_.request(), serving_, *message_.mutable_summary());
-    message_.mutable_summary()->set_request_id(message_in_.request_id());
+    ending_ = absl::OkStatus();
   }
   return true;
 }

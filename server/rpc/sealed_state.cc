@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/engine/error.h"
+#include "server/engine/positions.h"
 
 namespace barista {
 namespace {
@@ -28,13 +29,10 @@ absl::Status OpenSealedState(const v1::GenerateRequest& message, const Serving& 
   }
   absl::StatusOr<LabelledSession> read = serving.format.Read(*bytes, request.tenant);
   if (!read.ok()) return read.status();
-  const int64_t past = read->copy.tokens(), limit = serving.limits.positions_max;
-  const int64_t positions = past + static_cast<int64_t>(request.prompt.size()) + request.stop.max_tokens;
-  if (limit > 0 && positions > limit) {
-    return MakeError({.reason = ErrorReason::kPositionOutOfRange, .field = "stop.max_tokens"},
-                     absl::StrCat("stop.max_tokens: ", past, " tokens in the sealed state, ", request.prompt.size(),
-                                  " in the prompt and max_tokens ", request.stop.max_tokens,
-                                  " pass the model's last position, ", limit));
+  if (absl::Status status = CheckPositions(read->copy.tokens(), "the sealed state", request.prompt.size(), request.stop,
+                                           serving.limits.positions_max);
+      !status.ok()) {
+    return status;
   }
   request.start = std::make_shared<const SessionCopy>(std::move(read->copy));
   return absl::OkStatus();

@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "server/engine/error.h"
+#include "server/engine/session.h"
 
 namespace barista {
 namespace {
@@ -57,5 +58,10 @@ std::string SessionName(absl::string_view id) { return absl::StrCat(kSessions, i
 std::string SnapshotName(absl::string_view id) { return absl::StrCat(kSnapshots, id); }
 
 std::string KeyOf(absl::string_view tenant, absl::string_view id) { return absl::StrCat(tenant, "@", id); }
+
+bool IsKey(absl::string_view key) {
+  const std::string id = SessionIdOf(key);
+  return key == KeyOf(TenantOf(key), id) && CheckSessionId(id, "").ok();
+}
 
 }  // namespace barista

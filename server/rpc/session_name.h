@@ -23,5 +23,7 @@ std::string SnapshotName(absl::string_view id);
 
 // A session's or a snapshot's key inside the server, of one tenant.
 std::string KeyOf(absl::string_view tenant, absl::string_view id);
+// False: a file of another origin, whatever its name.
+bool IsKey(absl::string_view key);
 
 }  // namespace barista

@@ -150,16 +150,9 @@ grpc::ServerUnaryReactor* SessionService::GetSession(grpc::CallbackServerContext
                                                      v1::GetSessionResponse* response) {
   const absl::StatusOr<std::string> key = CheckedSessionKey(*context, serving_, request->name());
   return Answer(*context, key.status(), [&](const Finish& finish) {
-    return serving_.engine.Post([=, this, key = *key](SessionTable& sessions) {
-      if (const absl::StatusOr<Session*> session = sessions.Find(key); session.ok()) {
-        Fill(**session, *response->mutable_session());
-        return finish(absl::OkStatus());
-      }
-      sessions.FindElsewhere(key, [=, this, &sessions](const absl::Status& brought) {
-        const absl::StatusOr<Session*> session = sessions.Find(key);
-        if (brought.ok() && session.ok()) Fill(**session, *response->mutable_session());
-        finish(brought.ok() ? session.status() : brought);
-      });
+    return serving_.engine.PostFind(*key, [=, this](const absl::StatusOr<Session*>& session) {
+      if (session.ok()) Fill(**session, *response->mutable_session());
+      finish(session.status());
     });
   });
 }
@@ -196,8 +189,7 @@ grpc::ServerUnaryReactor* SessionService::DeleteSession(grpc::CallbackServerCont
       const absl::StatusOr<Session*> session = sessions.Find(key);
       if (session.ok() && (*session)->tier != Tier::kRegistry) return end();
       // One that lies in the registry may be another server's by now: it is this one's once it is here.
-      sessions.FindElsewhere(key,
-                             [finish, end](const absl::Status& brought) { brought.ok() ? end() : finish(brought); });
+      sessions.Bring(key, [finish, end](const absl::Status& brought) { brought.ok() ? end() : finish(brought); });
     });
   });
 }

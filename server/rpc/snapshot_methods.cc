@@ -15,22 +15,21 @@
 namespace barista {
 namespace {
 
-constexpr int kTagsMax = 16;
-constexpr size_t kTagKeyBytesMax = 64, kTagValueBytesMax = 256;
-
 absl::Status CheckTags(const v1::SnapshotSessionRequest& request) {
-  if (request.tags_size() > kTagsMax) {
-    return FieldError("tags", absl::StrCat(request.tags_size(), " entries, limit ", kTagsMax));
+  if (request.tags().size() > SessionLabel::kTagsMax) {
+    return FieldError("tags", absl::StrCat(request.tags().size(), " entries, limit ", SessionLabel::kTagsMax));
   }
   for (const auto& [key, value] : request.tags()) {
     if (FirstInvalidUtf8(key) != std::string::npos || FirstInvalidUtf8(value) != std::string::npos) {
       return FieldError("tags", "a key or a value is not UTF-8");
     }
-    if (key.empty() || key.size() > kTagKeyBytesMax) {
-      return FieldError("tags", absl::StrCat("a key of ", key.size(), " bytes, range 1 to ", kTagKeyBytesMax));
+    if (key.empty() || key.size() > SessionLabel::kTagKeyBytesMax) {
+      return FieldError("tags",
+                        absl::StrCat("a key of ", key.size(), " bytes, range 1 to ", SessionLabel::kTagKeyBytesMax));
     }
-    if (value.size() > kTagValueBytesMax) {
-      return FieldError("tags", absl::StrCat("a value of ", value.size(), " bytes, limit ", kTagValueBytesMax));
+    if (value.size() > SessionLabel::kTagValueBytesMax) {
+      return FieldError("tags",
+                        absl::StrCat("a value of ", value.size(), " bytes, limit ", SessionLabel::kTagValueBytesMax));
     }
   }
   return absl::OkStatus();
@@ -187,10 +186,7 @@ grpc::ServerUnaryReactor* SessionService::ListSnapshots(grpc::CallbackServerCont
                      after = request->page_token()](const Finish& finish) {
     absl::StatusOr<std::vector<std::string>> keys = serving_.snapshots->List();
     if (!keys.ok()) return finish(StoreError("snapshots", keys.status()));
-    const auto other = [&](const std::string& key) {  // another tenant's, or a file that is none of ours
-      const std::string id = SessionIdOf(key);
-      return key != KeyOf(*tenant, id) || !CheckSessionId(id, "snapshot_id").ok();
-    };
+    const auto other = [&](const std::string& key) { return TenantOf(key) != *tenant || !IsKey(key); };
     keys->erase(std::remove_if(keys->begin(), keys->end(), other), keys->end());
     response->set_total_size(keys->size());
     auto key = std::upper_bound(keys->begin(), keys->end(), KeyOf(*tenant, after));

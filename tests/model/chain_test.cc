@@ -38,11 +38,7 @@ class ChainTest : public testing::TestWithParam<Case> {
  protected:
   static constexpr int32_t kDraft = 4, kPlain = 6, kOther = 7, kOtherPlain = 8;
 
-  std::string Bytes(int32_t slot) const {
-    std::string bytes(m_.model->state_layout().slot_bytes(), '\0');
-    m_.pool->Download(slot, bytes.data());
-    return bytes;
-  }
+  std::string Bytes(int32_t slot) const { return m_.pool->Download(slot); }
   std::vector<double> Logits(int32_t slot) { return m_.ReadRow(m_.model->Logits({slot}, *m_.pool), 0); }
   int32_t RandomToken() { return static_cast<int32_t>(random_() % m_.model->config().vocab_size); }
   void Decode(int32_t slot, int64_t position, int32_t token) {
