@@ -3,10 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "tests/cli/file_test.h"
 #include "tests/cli/run_barista.h"
 
 namespace barista::cli {
@@ -16,30 +15,15 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using Json = nlohmann::json;
 
-class SealTest : public ::testing::Test {
+class SealTest : public FileTest {
  protected:
-  SealTest() : folder_(::testing::TempDir() + "seal_test") {
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directory(folder_);
+  SealTest() {
     server_.stream = {FromText("chunk { text: 'Hello' token_ids: 1 finish_reason: FINISH_REASON_LENGTH }"),
                       FromText("summary { usage { generated_tokens: 1 } }")};
     server_.stream[1].mutable_summary()->set_sealed_state(bytes_);
   }
-  ~SealTest() override { std::filesystem::remove_all(folder_); }
-
-  std::string Path() const { return folder_ + "/file"; }
-  std::string Content() const {
-    std::ifstream file(Path(), std::ios::binary);
-    return std::string(std::istreambuf_iterator<char>(file), {});
-  }
-  void Put(const std::string& bytes) const { std::ofstream(Path(), std::ios::binary) << bytes; }
-  void ExpectOnlyTheOldFile() const {
-    EXPECT_EQ(Content(), "old");
-    EXPECT_FALSE(std::filesystem::exists(Path() + ".part"));
-  }
 
   const std::string bytes_ = std::string("seal\0\xff\n", 7);
-  const std::string folder_;
   FakeServer server_;
 };
 
@@ -92,9 +76,9 @@ TEST_F(SealTest, FilesThatCannotBeHadAreToldBeforeTheCall) {
   const Result unwritable = RunBarista(server_, {"generate", "hi", "--seal=/nonexistent/file"});
   EXPECT_EQ(unwritable.code, 1);
   EXPECT_EQ(unwritable.err, "barista: cannot write /nonexistent/file.part: No such file or directory\n");
-  const Result unreadable = RunBarista(server_, {"generate", "hi", "--sealed_state", folder_});
+  const Result unreadable = RunBarista(server_, {"generate", "hi", "--sealed_state", folder_.path()});
   EXPECT_EQ(unreadable.code, 1);
-  EXPECT_EQ(unreadable.err, "barista: cannot read " + folder_ + "\n");
+  EXPECT_EQ(unreadable.err, "barista: cannot read " + folder_.path() + "\n");
   EXPECT_THAT(server_.generate_request.text(), IsEmpty());
 }
 

@@ -4,11 +4,10 @@
 
 #include <csignal>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "tests/cli/file_test.h"
 #include "tests/cli/run_barista.h"
 
 namespace barista::cli {
@@ -19,31 +18,16 @@ using ::testing::IsEmpty;
 using ::testing::StartsWith;
 using Json = nlohmann::json;
 
-class SessionTransferTest : public ::testing::Test {
+class SessionTransferTest : public FileTest {
  protected:
-  SessionTransferTest() : folder_(::testing::TempDir() + "session_transfer_test") {
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directory(folder_);
+  SessionTransferTest() {
     server_.export_stream.resize(2);
     server_.export_stream[0].set_data(std::string("Bar\0\xff\n", 6));
     server_.export_stream[1].set_data("ista");
     server_.import_response = FromText<v1::ImportSessionResponse>("session { name: 'sessions/demo' position: 42 }");
   }
-  ~SessionTransferTest() override { std::filesystem::remove_all(folder_); }
-
-  std::string Path() const { return folder_ + "/file"; }
-  std::string Content() const {
-    std::ifstream file(Path(), std::ios::binary);
-    return std::string(std::istreambuf_iterator<char>(file), {});
-  }
-  void Put(const std::string& bytes) const { std::ofstream(Path(), std::ios::binary) << bytes; }
-  void ExpectOnlyTheOldFile() const {
-    EXPECT_EQ(Content(), "old");
-    EXPECT_FALSE(std::filesystem::exists(Path() + ".part"));
-  }
 
   const std::string bytes_ = std::string("Bar\0\xff\nista", 10);
-  const std::string folder_;
   FakeServer server_;
 };
 
@@ -87,10 +71,10 @@ TEST_F(SessionTransferTest, ExportToWhereNothingCanBeWrittenSaysWhy) {
   EXPECT_EQ(missing.code, 1);
   EXPECT_EQ(missing.err, "barista: cannot write /nonexistent/file.part: No such file or directory\n");
   EXPECT_FALSE(server_.export_request.has_name());
-  const Result folder = RunBarista(server_, {"session", "export", "demo", folder_});
+  const Result folder = RunBarista(server_, {"session", "export", "demo", folder_.path()});
   EXPECT_EQ(folder.code, 1);
-  EXPECT_THAT(folder.err, StartsWith("barista: cannot write " + folder_ + ": "));
-  EXPECT_FALSE(std::filesystem::exists(folder_ + ".part"));
+  EXPECT_THAT(folder.err, StartsWith("barista: cannot write " + folder_.path() + ": "));
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() + ".part"));
 }
 
 TEST_F(SessionTransferTest, ImportSendsTheFileInPiecesAndShowsTheSession) {
@@ -132,9 +116,9 @@ TEST_F(SessionTransferTest, BytesThatTheServerRefusesExit3) {
 }
 
 TEST_F(SessionTransferTest, ImportOfAnUnreadableFileSendsNothing) {
-  const Result result = RunBarista(server_, {"session", "import", folder_});
+  const Result result = RunBarista(server_, {"session", "import", folder_.path()});
   EXPECT_EQ(result.code, 1);
-  EXPECT_EQ(result.err, "barista: cannot read " + folder_ + "\n");
+  EXPECT_EQ(result.err, "barista: cannot read " + folder_.path() + "\n");
   EXPECT_THAT(server_.import_requests, IsEmpty());
 }
 

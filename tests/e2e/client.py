@@ -249,6 +249,20 @@ def past_of(data):
     return data[16:112] + data[116:128], data[128 + label + 32:-32]
 
 
+def until_others_pause(server, client):
+    """Waits until nobody but `client` draws tokens. How many were drawn until then."""
+    drawn = -1
+
+    def paused():
+        nonlocal drawn
+        before, drawn = drawn, server.metrics()["barista_generation_tokens_total"]
+        # Another call needs steps of its own to finish; who is paused made none meanwhile.
+        assert len(client.greedy([4], 50).ids) == 50
+        return server.metrics()["barista_generation_tokens_total"] - drawn == 50 and before != -1
+    until(paused, what="a pause of the calls that are not read")
+    return drawn
+
+
 @dataclass
 class Failure:
     """A failed call and its google.rpc details."""

@@ -1,6 +1,8 @@
-"""What all suites share: the size of the counts, and one server a checkpoint and set of flags for the whole run."""
+"""What all suites share: the size of the counts, one server a checkpoint and set of flags for the whole run, and clients
+that leave no session behind."""
 import contextlib
 import os
+import random
 
 import pytest
 
@@ -41,6 +43,26 @@ def servers():
 @pytest.fixture(scope="session")
 def demo(servers):
     return servers(DEMO, "--backend=cpu")
+
+
+@pytest.fixture
+def demo_client(demo):
+    yield demo.client
+    demo.client.delete_sessions()
+
+
+@pytest.fixture
+def client(server):
+    """A client of the module's `server`."""
+    with Client(server.address) as client:
+        yield client
+        client.delete_sessions()
+    server.settled()
+
+
+@pytest.fixture
+def rng(request):
+    return random.Random(request.node.name)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import subprocess
 import grpc
 import pytest
 
-from client import Client, failed, greedy, request
+from client import Client, failed, greedy, request, until_others_pause
 from conftest import GOLDEN
 from golden import Golden
 from server import CLI, Server, until
@@ -96,16 +96,7 @@ def test_a_slow_reader_pauses_itself_alone():
           Client(server.address) as client):
         stream = slow.inference.Generate(greedy([1, 2, 3], tokens, logprobs=20), timeout=300)
         first = next(stream)
-        drawn = -1
-
-        def paused():
-            nonlocal drawn
-            before, drawn = drawn, server.metrics()["barista_generation_tokens_total"]
-            # Another call needs steps of its own to finish; the slow one made none meanwhile.
-            assert len(client.greedy([4], 50).ids) == 50
-            return server.metrics()["barista_generation_tokens_total"] - drawn == 50 and before != -1
-        until(paused, what="a pause of the call that is not read")
-        assert drawn < tokens
+        assert until_others_pause(server, client) < tokens
         until(lambda: server.metrics()["barista_num_requests_running"] == 1, what="the paused call alone")
         messages = [first, *stream]
         ids = [i for m in messages for i in m.chunk.token_ids]

@@ -2,7 +2,7 @@
 import grpc
 import pytest
 
-from client import failed, past_of, Client, Generation
+from client import Client, Generation, failed, past_of, until_others_pause
 from conftest import GOLDEN
 from conversation import (ABORTED, CANCELLED, DEADLINE, ENDLESS, GREEDY, SEEDED, Conversation, append, generate,
                           interrupt, length)
@@ -15,20 +15,6 @@ MODEL = GOLDEN / "variants/macchiato-conv-rope"  # without a tokenizer
 def server():
     with Server(MODEL, "--backend=cpu", "--sessions_max=8", "--poison_freed_slots") as server:
         yield server
-
-
-@pytest.fixture
-def client(server):
-    with Client(server.address) as client:
-        yield client
-        client.delete_sessions()
-    server.settled()
-
-
-@pytest.fixture
-def demo_client(demo):
-    yield demo.client
-    demo.client.delete_sessions()
 
 
 def by_calls(client, name, *actions):
@@ -268,20 +254,13 @@ def test_a_slow_reader_pauses_its_own_call_alone():
         with Conversation(slow, name, timeout=300, sampling=GREEDY, stop=length(tokens)) as talk:
             talk.send(append([1, 2, 3]), generate(logprobs=20), append([4]))
             assert talk.answer().kind == "appended"
-            drawn = -1
-
-            def paused():
-                nonlocal drawn
-                before, drawn = drawn, server.metrics()["barista_generation_tokens_total"]
-                assert len(client.greedy([4], 50).ids) == 50
-                return server.metrics()["barista_generation_tokens_total"] - drawn == 50 and before != -1
-            until(paused, what="a pause of the stream that is not read")
+            until_others_pause(server, client)
             assert client.get_session(name).position < tokens
             got = talk.answer()
             assert got.kind == "generated" and got.ids == client.greedy([1, 2, 3], tokens).ids
             assert talk.answer().kind == "appended"
             talk.send(generate(stop=ENDLESS, logprobs=20))
-            until(paused, what="a pause of the next generation")
+            until_others_pause(server, client)
             talk.send(interrupt(), append([5]))  # seen though nothing is read
             until(lambda: not client.get_session(name).busy, what="the end of the generation")
             cut = talk.answer()

@@ -2,7 +2,7 @@
 import concurrent.futures
 import random
 
-from client import past_of, Client
+from client import Client, past_of
 from conftest import GOLDEN
 from conversation import CANCELLED, GREEDY, INVALID, SEEDED, Conversation, append, generate, interrupt, length, start
 from server import Server

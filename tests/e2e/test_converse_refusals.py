@@ -1,7 +1,7 @@
 """Converse: what is wrong with a start ends the stream; what is wrong with an action is answered, and it goes on."""
 import pytest
 
-from client import Client, failed
+from client import failed
 from conftest import GOLDEN
 from conversation import INVALID, NOT_FOUND, SEEDED, Conversation, append, generate, interrupt, length, start
 from server import Server
@@ -14,14 +14,6 @@ MODEL = GOLDEN / "variants/macchiato-conv-rope"  # without a tokenizer
 def server():
     with Server(MODEL, "--backend=cpu", "--sessions_max=8", "--poison_freed_slots") as server:
         yield server
-
-
-@pytest.fixture
-def client(server):
-    with Client(server.address) as client:
-        yield client
-        client.delete_sessions()
-    server.settled()
 
 
 @pytest.mark.parametrize("first, code, reason, field", [

@@ -56,7 +56,7 @@ class Caller(Worker):
     made = 0
 
     def step(self):
-        kept = {n: max(at) for n, at in self.may.items() if None not in at}
+        kept = self.kept()
         name = self.rng.choice(sorted(kept)) if kept else None
         self.made += 1
         fresh = f"{self.number}-{self.made}"

@@ -102,8 +102,7 @@ class SessionWorker(Worker):
     made = 0
 
     def step(self):
-        # Kept sessions, and where they are; one without an acknowledged place is none of them.
-        kept = {n: max(at) for n, at in self.may.items() if None not in at}
+        kept = self.kept()
         name = self.rng.choice(sorted(kept)) if kept else None
         if name is None or (len(kept) < self.KEPT_MAX and self.rng.random() < 0.3):
             self.made += 1

@@ -8,7 +8,7 @@ import pytest
 
 from client import Client, failed, failure
 from conftest import TINY
-from lines import PROMPT_TOKENS, all_of, drawn, go_on, length
+from lines import go_on, length
 from redis import Redis
 from server import Server, until
 

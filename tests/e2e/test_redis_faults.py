@@ -8,7 +8,6 @@ import grpc
 import pytest
 
 from client import Client, failed, failure
-from conftest import TINY
 from lines import PROMPT_TOKENS, go_on
 from redis import Redis
 from server import until

@@ -5,7 +5,7 @@ import uuid
 import grpc
 import pytest
 
-from client import Client, collect, failed, request
+from client import collect, failed, request
 from conftest import GOLDEN
 from server import Server, until
 from stubs import session as proto
@@ -23,14 +23,6 @@ def length(tokens):
 def server():
     with Server(MODEL, "--backend=cpu", "--sessions_max=6", "--poison_freed_slots") as server:
         yield server
-
-
-@pytest.fixture
-def client(server):
-    with Client(server.address) as client:
-        yield client
-        client.delete_sessions()
-    server.settled()
 
 
 @pytest.fixture

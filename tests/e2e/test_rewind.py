@@ -46,11 +46,6 @@ def client(served):
 
 
 @pytest.fixture
-def rng(request):
-    return random.Random(request.node.name)
-
-
-@pytest.fixture
 def draw(rng, client):
     vocabulary = client.model().architecture.vocab_size
     return lambda tokens: [rng.randrange(vocabulary) for _ in range(tokens)]

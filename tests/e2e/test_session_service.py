@@ -23,14 +23,6 @@ def server():
         yield server
 
 
-@pytest.fixture
-def client(server):
-    with Client(server.address) as client:
-        yield client
-        client.delete_sessions()
-    server.settled()
-
-
 def endless(client, name, prompt=(1, 2, 3)):
     """(stream, tokens of its first message) of a call that runs."""
     stream = client.inference.Generate(request(prompt, {"seed": 1}, ENDLESS, session=name), timeout=120)

@@ -1,6 +1,5 @@
 """What a session keeps: calls cut anywhere, copied any time, continue as one call alone would, bit for bit."""
 import json
-import random
 
 import pytest
 
@@ -32,17 +31,6 @@ def served(request, servers):
 def client(served):
     yield served.client
     served.client.delete_sessions()
-
-
-@pytest.fixture
-def demo_client(demo):
-    yield demo.client
-    demo.client.delete_sessions()
-
-
-@pytest.fixture
-def rng(request):
-    return random.Random(request.node.name)
 
 
 @pytest.fixture

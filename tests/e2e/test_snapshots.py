@@ -1,5 +1,4 @@
 """Snapshots: a state that was kept goes on as if nothing had been, here and in the next process; damage is told."""
-import random
 import secrets
 
 import pytest
@@ -31,11 +30,6 @@ def client(server):
         for snapshot in client.list_snapshots(1000).snapshots:
             client.delete_snapshot(snapshot.name)
     assert state_files(server.files) == []
-
-
-@pytest.fixture
-def rng(request):
-    return random.Random(request.node.name)
 
 
 def a_call(rng, vocabulary, first):

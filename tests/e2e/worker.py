@@ -29,6 +29,10 @@ class Worker(threading.Thread):
         except Exception as error:  # reported by the test's thread
             self.failure = error
 
+    def kept(self):
+        """What is kept, and where it is; what has no acknowledged place is left out."""
+        return {name: max(at) for name, at in self.may.items() if None not in at}
+
     def call(self, name, position, make):
         """make(), which leaves `name` at `position` once it is acknowledged; None: deletes it."""
         self.may[name] = self.may.get(name, {None}) | {position}
