@@ -4,7 +4,8 @@
 //
 // One thread, the engine's, calls the operations, one after another; results are visible to the next operation. Shapes
 // are the caller's contract (the model derives all of them from one validated config), so operations return nothing. No
-// operation allocates. All activations have activation_dtype(); slot lists hold no slot twice.
+// operation allocates. All activations have activation_dtype(); slot lists hold no slot twice. Only a device can fail
+// after start: then operations do nothing, samples are not finite, and status() says why, for good.
 #pragma once
 
 #include <memory>
@@ -24,6 +25,7 @@
 #include "kernels/rglru/rglru.h"
 #include "kernels/rotary/rotary.h"
 #include "kernels/sampling/sampling.h"
+#include "kernels/slot_rows/slot_rows.h"
 #include "kernels/window_attention/window_attention.h"
 
 namespace barista {
@@ -37,19 +39,37 @@ struct LinearCall {
   bool accumulate = false;
 };
 
+// The largest step that a model will ask for.
+struct StepSizes {
+  int64_t rows = 0;
+  int64_t logits_rows = 0;
+  int64_t vocab = 0;  // columns of the logits
+  int64_t kv_heads = 0, latents = 0, head_dim = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
 
-  virtual std::string_view name() const = 0;          // "ref", "cpu"
-  virtual std::string Describe() const = 0;           // one line for people: instruction set, threads
-  virtual int threads() const { return 1; }           // that compute
+  virtual std::string_view name() const = 0;  // "ref", "cpu"
+  virtual std::string Describe() const = 0;   // one line for people: instruction set, threads
+  virtual int threads() const { return 1; }   // that compute
+  virtual absl::Status status() const {
+    return absl::OkStatus();
+  }                                                   // the engine's thread; INTERNAL once a device failed
   virtual DType activation_dtype() const = 0;         // f64 on ref, f32 on cpu; the recurrent state has it too
   virtual DType ring_dtype(DType weights) const = 0;  // element type of key and value rings for a model of that type
 
   // Loading. parts: at least one, equal `in`, stacked along out; with an activation one, or a gate and an up matrix.
   virtual absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(LinearParts parts, std::optional<Activation> act) = 0;
   virtual absl::StatusOr<Buffer> Allocate(size_t bytes, absl::string_view what) = 0;  // zeroed
+
+  // After the last MakeLinear, before the first step. Errors: RESOURCE_EXHAUSTED; INVALID_ARGUMENT naming a size that
+  // this backend does not take.
+  virtual absl::Status Reserve(const StepSizes&) { return absl::OkStatus(); }
+
+  // The step whose operations follow: they name these very lists. tokens, positions [R].
+  virtual void BeginStep(Segments, absl::Span<const int32_t> /*tokens*/, absl::Span<const int64_t> /*positions*/) {}
 
   // The step's operations.
   virtual void Embed(const EmbedArgs& args) = 0;
@@ -66,6 +86,9 @@ class Backend {
   virtual void Glu(const GluArgs& args) = 0;
   virtual void Add(const AddArgs& args) = 0;
   virtual void Softcap(const SoftcapArgs& args) = 0;
+
+  virtual void KeepLastRows(const KeepLastRowsArgs& args) { KeepLastRowsHost(args); }
+  virtual void LoadSlotRows(const LoadSlotRowsArgs& args) { LoadSlotRowsHost(args); }
 
   // logits [R, V]; rows, results [R].
   virtual void Sample(const Rows& logits, absl::Span<const SampleRow> rows, absl::Span<SampleResult> results) = 0;

@@ -186,23 +186,7 @@ void CpuBackend::Logprobs(const Rows& logits, absl::Span<const int32_t> targets,
             [&](int64_t r, int) { results[r] = LogprobsCpu(logits.row<float>(r), logits.cols, targets[r], k); });
 }
 
-void CpuBackend::Fill(void* dst, DType dtype, size_t count, double value) {
-  const float x = static_cast<float>(value);
-  switch (dtype) {
-    case DType::kF64:
-      std::fill_n(static_cast<double*>(dst), count, value);
-      break;
-    case DType::kF32:
-      std::fill_n(static_cast<float*>(dst), count, x);
-      break;
-    case DType::kBF16:
-      std::fill_n(static_cast<BFloat16*>(dst), count, ToBFloat16(x));
-      break;
-    case DType::kF16:
-      std::fill_n(static_cast<Float16*>(dst), count, ToFloat16(x));
-      break;
-  }
-}
+void CpuBackend::Fill(void* dst, DType dtype, size_t count, double value) { FillHost(dst, dtype, count, value); }
 void CpuBackend::Copy(void* dst, const void* src, size_t bytes) { std::memcpy(dst, src, bytes); }
 void CpuBackend::Upload(void* dst, const void* src, size_t bytes) { std::memcpy(dst, src, bytes); }
 void CpuBackend::Download(void* dst, const void* src, size_t bytes) { std::memcpy(dst, src, bytes); }

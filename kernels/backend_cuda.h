@@ -1,14 +1,97 @@
-// The seam where the cuda backend joins: a build links either backend_cuda_absent.cc or the real one.
+// The cuda backend: activations and state in float on one card, weights packed for its tensor cores, every operation
+// queued on one stream.
 #pragma once
 
 #include <memory>
+#include <mutex>
 
 #include "absl/status/statusor.h"
 #include "kernels/backend.h"
+#include "kernels/cuda/device_step.h"
+#include "kernels/cuda/queue.h"
+#include "kernels/matmul/matmul_cuda.h"
+#include "kernels/sampling/sampling_cuda.h"
+
+struct CUevent_st;  // CUDA's own name behind cudaEvent_t
 
 namespace barista {
 
-// Error: FAILED_PRECONDITION where this build or machine has no CUDA.
+// Operations return when they are queued; Sample, Logprobs, Upload and Download wait. Reserve comes before the first
+// operation on rows.
+class CudaBackend : public Backend {
+ public:
+  // Errors: FAILED_PRECONDITION where there is no card or driver, naming what CUDA said; RESOURCE_EXHAUSTED; INTERNAL.
+  static absl::StatusOr<std::unique_ptr<Backend>> Create(const BackendOptions& options);
+  ~CudaBackend() override;
+
+  std::string_view name() const override { return "cuda"; }
+  std::string Describe() const override { return description_; }
+  absl::Status status() const override { return queue_.status(); }
+  DType activation_dtype() const override { return DType::kF32; }
+  DType ring_dtype(DType weights) const override { return weights; }
+
+  absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(LinearParts parts, std::optional<Activation> act) override;
+  absl::StatusOr<Buffer> Allocate(size_t bytes, absl::string_view what) override;
+  absl::Status Reserve(const StepSizes& sizes) override;
+
+  void BeginStep(Segments segments, absl::Span<const int32_t> tokens, absl::Span<const int64_t> positions) override;
+  void Embed(const EmbedArgs& args) override;
+  void Norm(const NormArgs& args) override { NormCuda(args, queue_); }
+  void Multiply(absl::Span<const LinearCall> calls) override { matmul_.Multiply(calls, queue_); }
+  void Conv1d(const Conv1dArgs& args) override { Conv1dCuda(args, *step_, queue_); }
+  void Rglru(const RglruArgs& args) override { RglruCuda(args, *step_, queue_); }
+  void Rotate(const RotateArgs& args) override;
+  void GroupSoftmax(const GroupSoftmaxArgs& args) override { GroupSoftmaxCuda(args, queue_); }
+  void Latte(const LatteArgs& args) override { LatteCuda(args, *step_, workspace(), queue_); }
+  void BidirectionalLatte(const BidirectionalLatteArgs& args) override {
+    BidirectionalLatteCuda(args, *step_, workspace(), queue_);
+  }
+  void WindowAttention(const WindowAttentionArgs& args) override { WindowAttentionCuda(args, *step_, queue_); }
+  void Gelu(const GeluArgs& args) override { GeluCuda(args, queue_); }
+  void Glu(const GluArgs& args) override { GluCuda(args, queue_); }
+  void Add(const AddArgs& args) override { AddCuda(args, queue_); }
+  void Softcap(const SoftcapArgs& args) override { SoftcapCuda(args, queue_); }
+  void KeepLastRows(const KeepLastRowsArgs& args) override { KeepLastRowsCuda(args, *step_, queue_); }
+  void LoadSlotRows(const LoadSlotRowsArgs& args) override { LoadSlotRowsCuda(args, queue_); }
+  void Sample(const Rows& logits, absl::Span<const SampleRow> rows, absl::Span<SampleResult> results) override {
+    sampler_->Sample(logits, rows, results, queue_);
+  }
+  void Logprobs(const Rows& logits, absl::Span<const int32_t> targets, int32_t k,
+                absl::Span<SampleResult> results) override {
+    sampler_->Logprobs(logits, targets, k, results, queue_);
+  }
+
+  void Fill(void* dst, DType dtype, size_t count, double value) override { FillCuda(dst, dtype, count, value, queue_); }
+  void Copy(void* dst, const void* src, size_t bytes) override;
+  void Upload(void* dst, const void* src, size_t bytes) override;
+  void Download(void* dst, const void* src, size_t bytes) override;
+
+ private:
+  CudaBackend(CUstream_st* stream, CUstream_st* copies, CUevent_st* queued, int multiprocessors,
+              std::string description)
+      : queue_(stream),
+        copies_(copies),
+        queued_(queued),
+        matmul_(multiprocessors),
+        description_(std::move(description)) {}
+  float* workspace() const { return reinterpret_cast<float*>(workspace_.data()); }
+  void Move(void* dst, const void* src, size_t bytes, bool to_device);
+
+  CudaQueue queue_;
+  std::mutex copies_mutex_;
+  CUstream_st* copies_;  // uploads and downloads, of any thread
+  CUevent_st* queued_;   // what the queue held when the last of them began
+  CudaMatmul matmul_;
+  std::string description_;
+  int64_t in_max_ = 0;  // of the weights
+  Buffer workspace_;    // of Latte's prefills
+  std::unique_ptr<StepStage> stage_;
+  const DeviceStep* step_ = nullptr;
+  std::unique_ptr<CudaSampler> sampler_;
+};
+
+// The seam where it joins: a build links either backend_cuda_absent.cc, whose error is FAILED_PRECONDITION, or
+// backend_cuda_present.cc.
 absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(const BackendOptions& options);
 
 }  // namespace barista

@@ -1,6 +1,5 @@
 #include "kernels/backend_ref.h"
 
-#include <algorithm>
 #include <cstring>
 
 #include "kernels/matmul/matmul_ref.h"
@@ -47,22 +46,7 @@ class RefBackend : public Backend {
     }
   }
 
-  void Fill(void* dst, DType dtype, size_t count, double value) override {
-    switch (dtype) {
-      case DType::kF64:
-        std::fill_n(static_cast<double*>(dst), count, value);
-        break;
-      case DType::kF32:
-        std::fill_n(static_cast<float*>(dst), count, static_cast<float>(value));
-        break;
-      case DType::kBF16:
-        std::fill_n(static_cast<BFloat16*>(dst), count, ToBFloat16(static_cast<float>(value)));
-        break;
-      case DType::kF16:
-        std::fill_n(static_cast<Float16*>(dst), count, ToFloat16(static_cast<float>(value)));
-        break;
-    }
-  }
+  void Fill(void* dst, DType dtype, size_t count, double value) override { FillHost(dst, dtype, count, value); }
   void Copy(void* dst, const void* src, size_t bytes) override { std::memcpy(dst, src, bytes); }
   void Upload(void* dst, const void* src, size_t bytes) override { std::memcpy(dst, src, bytes); }
   void Download(void* dst, const void* src, size_t bytes) override { std::memcpy(dst, src, bytes); }

@@ -45,17 +45,40 @@ struct Float16 {
   uint16_t bits;
 };
 
-inline float ToFloat(BFloat16 x) { return std::bit_cast<float>(uint32_t{x.bits} << 16); }
+constexpr float ToFloat(BFloat16 x) { return std::bit_cast<float>(uint32_t{x.bits} << 16); }
 
 // Round to nearest even; NaN stays NaN.
-inline BFloat16 ToBFloat16(float x) {
-  uint32_t u = std::bit_cast<uint32_t>(x);
+constexpr BFloat16 ToBFloat16(float x) {
+  const uint32_t u = std::bit_cast<uint32_t>(x);
   if ((u & 0x7fffffff) > 0x7f800000) return {static_cast<uint16_t>((u >> 16) | 0x40)};
   return {static_cast<uint16_t>((u + 0x7fff + ((u >> 16) & 1)) >> 16)};
 }
 
-float ToFloat(Float16 x);
-Float16 ToFloat16(float x);  // round to nearest even
+// Exact: the bits, moved into a float's place, are the value over 2^112; subnormals come out right too.
+constexpr float ToFloat(Float16 x) {
+  const uint32_t magnitude = uint32_t{x.bits & 0x7fffu} << 13, sign = uint32_t{x.bits & 0x8000u} << 16;
+  const uint32_t special = magnitude >= 0x1fu << 23 ? 0x7f800000u : 0;  // infinity and NaN
+  const uint32_t scaled = std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) * 0x1p112f);
+  return std::bit_cast<float>(scaled | special | sign);
+}
+
+// Round to nearest even; NaN stays NaN.
+constexpr Float16 ToFloat16(float x) {
+  const uint32_t u = std::bit_cast<uint32_t>(x);
+  const uint16_t sign = static_cast<uint16_t>((u >> 16) & 0x8000);
+  const uint32_t magnitude = u & 0x7fffffff;
+  if (magnitude > 0x7f800000) return {static_cast<uint16_t>(sign | 0x7e00)};
+  if (magnitude >= 0x477ff000) return {static_cast<uint16_t>(sign | 0x7c00)};  // >= 65520 rounds to infinity
+  if (magnitude < 0x38800000) {  // subnormal: adding 0.5 aligns the last kept bit with the float's last bit
+    const float aligned = std::bit_cast<float>(magnitude) + 0.5f;
+    return {static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(aligned) - 0x3f000000u))};
+  }
+  const uint32_t rounded = magnitude + 0xfff + ((magnitude >> 13) & 1);
+  return {static_cast<uint16_t>(sign | ((rounded - 0x38000000u) >> 13))};
+}
+
+constexpr float ToFloat(float x) { return x; }
+constexpr float ToFloat(double x) { return static_cast<float>(x); }
 
 template <class T>
 struct DTypeOf;

@@ -1,11 +1,12 @@
-# One CMake target a folder. Our own code compiles with warnings as errors; third-party headers are SYSTEM.
+# One CMake target a folder. Our own code compiles with warnings as errors; third-party headers are SYSTEM. Device code may
+# call constexpr functions (--expt-relaxed-constexpr): conversions, dither bits and Philox are written once.
 add_library(barista_options INTERFACE)
 target_include_directories(barista_options INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
 set(BARISTA_WARNINGS -Wall -Wextra -Werror -Wshadow -Wno-missing-field-initializers -Wnon-virtual-dtor -fno-omit-frame-pointer)
 list(JOIN BARISTA_WARNINGS "," BARISTA_HOST_WARNINGS)
 target_compile_options(barista_options INTERFACE
   "$<$<COMPILE_LANGUAGE:CXX>:${BARISTA_WARNINGS}>"
-  "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-lineinfo;-Xcompiler=${BARISTA_HOST_WARNINGS}>")
+  "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-lineinfo;--expt-relaxed-constexpr;-Xcompiler=${BARISTA_HOST_WARNINGS}>")
 if(BARISTA_SANITIZE)
   target_compile_options(barista_options INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${BARISTA_SANITIZE};-O1>")
   target_link_options(barista_options INTERFACE -fsanitize=${BARISTA_SANITIZE})

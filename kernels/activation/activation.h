@@ -5,6 +5,8 @@
 
 namespace barista {
 
+class CudaQueue;
+
 enum class Activation { kGelu, kSilu };
 
 // y = act(gate) * up, or act(up) where gate.data is null.  gate, up, y [R, F]; y may be up or gate.
@@ -67,5 +69,12 @@ void GluCpu(const GluArgs& args);
 void AddCpu(const AddArgs& args);
 void SoftcapCpu(const SoftcapArgs& args);
 void GroupSoftmaxCpu(const GroupSoftmaxArgs& args);
+
+// float, in the queue's order; all pointers of the device.
+void GeluCuda(const GeluArgs& args, CudaQueue& queue);
+void GluCuda(const GluArgs& args, CudaQueue& queue);
+void AddCuda(const AddArgs& args, CudaQueue& queue);
+void SoftcapCuda(const SoftcapArgs& args, CudaQueue& queue);
+void GroupSoftmaxCuda(const GroupSoftmaxArgs& args, CudaQueue& queue);
 
 }  // namespace barista

@@ -6,6 +6,9 @@
 
 namespace barista {
 
+class CudaQueue;
+struct DeviceStep;
+
 struct Conv1dArgs {
   Segments segments;
   int64_t width = 0;             // >= 1
@@ -20,5 +23,7 @@ template <class T>
 void Conv1dRef(const Conv1dArgs& args);
 // float; columns [begin, end) of D for all segments, on the calling thread.
 void Conv1dCpu(const Conv1dArgs& args, int64_t begin, int64_t end);
+// float, in the queue's order; all pointers of the device. The segments are those of `step`.
+void Conv1dCuda(const Conv1dArgs& args, const DeviceStep& step, CudaQueue& queue);
 
 }  // namespace barista

@@ -10,6 +10,8 @@
 
 namespace barista {
 
+class CudaQueue;
+
 struct EmbedArgs {
   absl::Span<const int32_t> tokens;     // [R], each in [0, vocab)
   absl::Span<const int64_t> positions;  // [R], from 0
@@ -23,5 +25,7 @@ struct EmbedArgs {
 template <class T>
 void EmbedRef(const EmbedArgs& args);
 void EmbedCpu(const EmbedArgs& args);  // float; all rows on the calling thread
+// float, in the queue's order; all pointers of the device, those of the spans too, and the table aligned.
+void EmbedCuda(const EmbedArgs& args, CudaQueue& queue);
 
 }  // namespace barista

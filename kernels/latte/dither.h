@@ -10,7 +10,7 @@ namespace barista {
 
 // Evenly spread bits for what position `position` of a sequence adds to the sums of kv head g: nothing else goes in, so
 // a session has the same bits in any slot, batch and process. (SplitMix64's finalizer.)
-inline uint32_t DitherBits(int64_t position, int64_t g) {
+constexpr uint32_t DitherBits(int64_t position, int64_t g) {
   uint64_t x = static_cast<uint64_t>(position) * 0x9e3779b97f4a7c15 + static_cast<uint64_t>(g) * 0xd1b54a32d192ed03;
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
   x = (x ^ (x >> 27)) * 0x94d049bb133111eb;

@@ -10,6 +10,9 @@
 
 namespace barista {
 
+class CudaQueue;
+struct DeviceStep;
+
 struct LatteArgs {
   Segments segments;
   int64_t heads = 0;     // H
@@ -31,6 +34,12 @@ template <class T>
 void LatteRef(const LatteArgs& args);
 // float; kv head g of segment s, on the calling thread. Recurrent or chunked by segment.prefill.
 void LatteCpu(const LatteArgs& args, const Segment& segment, int64_t g);
+// float, in the queue's order; all pointers of the device. The segments are those of `step`. workspace: of the device,
+// LatteWorkspaceBytes(…) for each of the step's chunks, used by prefills alone.
+void LatteCuda(const LatteArgs& args, const DeviceStep& step, float* workspace, CudaQueue& queue);
+constexpr int64_t LatteWorkspaceBytes(int64_t kv_heads, int64_t latents, int64_t head_dim) {
+  return kv_heads * latents * (head_dim + 4) * static_cast<int64_t>(sizeof(float));
+}
 
 // The encoder's form: sums run over all tokens of the sequence (one segment is one whole sequence; no state).
 struct BidirectionalLatteArgs {
@@ -46,5 +55,8 @@ struct BidirectionalLatteArgs {
 template <class T>
 void BidirectionalLatteRef(const BidirectionalLatteArgs& args);
 void BidirectionalLatteCpu(const BidirectionalLatteArgs& args, const Segment& segment, int64_t g);
+// As LatteCuda; every segment is a prefill.
+void BidirectionalLatteCuda(const BidirectionalLatteArgs& args, const DeviceStep& step, float* workspace,
+                            CudaQueue& queue);
 
 }  // namespace barista

@@ -2,40 +2,11 @@
 #include <algorithm>
 #include <cstring>
 
-#include "absl/strings/str_cat.h"
 #include "kernels/matmul/matmul_cpu.h"
+#include "kernels/matmul/parts.h"
 
 namespace barista {
 namespace {
-
-bool IsWeightType(DType dtype) { return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16; }
-
-absl::Status Check(LinearParts parts, bool activated) {
-  if (parts.empty()) return absl::InvalidArgumentError("a linear layer needs at least one weight matrix");
-  for (size_t i = 0; i < parts.size(); ++i) {
-    const HostMatrix& m = parts[i];
-    if (m.data == nullptr || m.in < 1 || m.out < 1 || m.in != parts[0].in) {
-      return absl::InvalidArgumentError(absl::StrCat("weight part ", i, " is [", m.out, ", ", m.in,
-                                                     "]; dimensions must be positive and inputs equal to the first's, ",
-                                                     parts[0].in));
-    }
-    if (!IsWeightType(m.dtype)) {
-      return absl::InvalidArgumentError(absl::StrCat("weight part ", i, " has element type ",
-                                                     std::string(Name(m.dtype)), "; f32, f16 or bf16 is wanted"));
-    }
-  }
-  if (activated && (parts.size() > 2 || parts[0].out != parts[parts.size() - 1].out)) {
-    return absl::InvalidArgumentError(
-        "an activation follows one weight matrix, or a gate and an up matrix of equal shape");
-  }
-  return absl::OkStatus();
-}
-
-DType CommonType(LinearParts parts) {
-  const bool equal =
-      std::all_of(parts.begin(), parts.end(), [&](const HostMatrix& m) { return m.dtype == parts[0].dtype; });
-  return equal ? parts[0].dtype : DType::kF32;
-}
 
 // Where element (k, o) of a panel lies in its packed form.
 int64_t PackedIndex(WeightLayout layout, int64_t k, int64_t o) {
@@ -68,7 +39,7 @@ void PackOutputAsFloat(const HostMatrix& m, int64_t o, WeightLayout layout, int6
 
 absl::StatusOr<std::unique_ptr<CpuLinear>> CpuLinear::Create(LinearParts parts, std::optional<Activation> act,
                                                              CpuIsa isa, ThreadPool& pool) {
-  if (absl::Status status = Check(parts, act.has_value()); !status.ok()) return status;
+  if (absl::Status status = CheckParts(parts, act.has_value()); !status.ok()) return status;
   const DType dtype = CommonType(parts);
   auto linear = std::make_unique<CpuLinear>();
   linear->kernel_ = &SelectKernel(isa, dtype);

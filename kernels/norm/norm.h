@@ -6,6 +6,8 @@
 
 namespace barista {
 
+class CudaQueue;
+
 enum class NormKind { kLayerNorm, kRmsNorm, kAffine };
 
 struct NormArgs {
@@ -19,6 +21,7 @@ struct NormArgs {
 
 template <class T>
 void NormRef(const NormArgs& args);
-void NormCpu(const NormArgs& args);  // float; rows [0, R) on the calling thread
+void NormCpu(const NormArgs& args);                     // float; rows [0, R) on the calling thread
+void NormCuda(const NormArgs& args, CudaQueue& queue);  // float, in the queue's order; all pointers of the device
 
 }  // namespace barista

@@ -8,6 +8,9 @@
 
 namespace barista {
 
+class CudaQueue;
+struct DeviceStep;
+
 struct RglruArgs {
   Segments segments;
   const void* softplus_a = nullptr;  // [D] softplus(a_param), activation type
@@ -22,5 +25,7 @@ template <class T>
 void RglruRef(const RglruArgs& args);
 // float; columns [begin, end) of D for all segments, on the calling thread.
 void RglruCpu(const RglruArgs& args, int64_t begin, int64_t end);
+// float, in the queue's order; all pointers of the device. The segments are those of `step`.
+void RglruCuda(const RglruArgs& args, const DeviceStep& step, CudaQueue& queue);
 
 }  // namespace barista

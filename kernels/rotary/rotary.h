@@ -10,6 +10,8 @@
 
 namespace barista {
 
+class CudaQueue;
+
 struct RotateArgs {
   absl::Span<const int64_t> positions;  // [R]
   int64_t head_dim = 0;                 // E, even
@@ -22,5 +24,7 @@ struct RotateArgs {
 template <class T>
 void RotateRef(const RotateArgs& args);
 void RotateCpu(const RotateArgs& args);  // float; all rows on the calling thread
+// float, in the queue's order; all pointers of the device, the positions' too.
+void RotateCuda(const RotateArgs& args, CudaQueue& queue);
 
 }  // namespace barista

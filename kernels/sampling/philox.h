@@ -21,4 +21,13 @@ constexpr std::array<uint32_t, 4> Philox4x32(std::array<uint32_t, 4> counter, st
   return counter;
 }
 
+// UniformAt (sampling.h) times 2^53.
+constexpr uint64_t UniformBits(uint64_t seed, uint64_t choice, uint64_t position) {
+  const auto low = [](uint64_t x) { return static_cast<uint32_t>(x); };
+  const auto high = [](uint64_t x) { return static_cast<uint32_t>(x >> 32); };
+  const std::array<uint32_t, 4> words =
+      Philox4x32({low(choice), high(choice), low(position), high(position)}, {low(seed), high(seed)});
+  return (uint64_t{words[0]} << 32 | words[1]) >> 11;
+}
+
 }  // namespace barista

@@ -10,6 +10,9 @@
 
 namespace barista {
 
+class CudaQueue;
+struct DeviceStep;
+
 struct WindowAttentionArgs {
   Segments segments;
   int64_t heads = 0;     // H
@@ -36,5 +39,9 @@ void WindowAttentionRef(const WindowAttentionArgs& args);
 // Activations float. kv head g of segment s, on the calling thread; decode or blocked by segment.prefill.
 // Keys and values enter the ring rounded to its type, and are read back rounded, in both forms.
 void WindowAttentionCpu(const WindowAttentionArgs& args, const Segment& segment, int64_t g);
+// The same in the queue's order; all pointers of the device, head_dim at most kCudaHeadDimMax. The segments are those
+// of `step`.
+void WindowAttentionCuda(const WindowAttentionArgs& args, const DeviceStep& step, CudaQueue& queue);
+inline constexpr int64_t kCudaHeadDimMax = 256;
 
 }  // namespace barista

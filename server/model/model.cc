@@ -12,6 +12,14 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Load(const Checkpoint& checkpoint,
                                      .ring_dtype = backend.ring_dtype(weights->dtype),
                                      .max_positions = options.max_positions};
   std::unique_ptr<Model> model(new Model(checkpoint.config(), backend, options, *std::move(weights), layout));
+  const ModelConfig& c = model->config_;
+  const StepSizes sizes = {.rows = options.rows_max,
+                           .logits_rows = options.logits_rows_max,
+                           .vocab = model->weights_.head->out(),
+                           .kv_heads = c.num_key_value_heads,
+                           .latents = c.latents_per_head,
+                           .head_dim = c.head_dim};
+  if (absl::Status status = backend.Reserve(sizes); !status.ok()) return status;
   if (absl::Status status = model->AllocateWorkspace(); !status.ok()) return status;
   return model;
 }
@@ -73,16 +81,13 @@ void Model::Forward(Segments segments, absl::Span<const int32_t> tokens, const S
   for (const Segment& s : segments) {
     for (int64_t i = 0; i < s.rows; ++i) positions_[s.row + i] = s.position + i;
   }
+  backend_.BeginStep(segments, tokens, absl::MakeConstSpan(positions_).first(rows));
   Embed(tokens, rows);
   for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) Block(layer, segments, rows, pool);
   const Rows x = x_.Slice(0, rows);
   Norm(weights_.norm, x, x);
   if (config_.task == Task::kClassification) return;
-  const SlotArray last = pool.array(-1, StateKind::kLastHidden);
-  const int64_t bytes = config_.hidden_size * static_cast<int64_t>(SizeOf(last.dtype));
-  for (const Segment& s : segments) {
-    backend_.Copy(last.base + s.slot * last.slot_bytes, x_.Slice(s.row + s.rows - 1, 1).data, bytes);
-  }
+  backend_.KeepLastRows({.segments = segments, .x = x, .to = pool.array(-1, StateKind::kLastHidden)});
 }
 
 void Model::Embed(absl::Span<const int32_t> tokens, int64_t rows) {
@@ -151,12 +156,9 @@ void Model::Glu(int64_t layer, const Rows& x) {
 }
 
 Rows Model::Logits(absl::Span<const int32_t> slots, const StatePool& pool) {
-  const SlotArray last = pool.array(-1, StateKind::kLastHidden);
-  const int64_t bytes = config_.hidden_size * static_cast<int64_t>(SizeOf(last.dtype));
-  for (size_t i = 0; i < slots.size(); ++i) {
-    backend_.Copy(last_.Slice(i, 1).data, last.base + slots[i] * last.slot_bytes, bytes);
-  }
-  return Head(last_.Slice(0, slots.size()));
+  const Rows last = last_.Slice(0, static_cast<int64_t>(slots.size()));
+  backend_.LoadSlotRows({.slots = slots, .from = pool.array(-1, StateKind::kLastHidden), .x = last});
+  return Head(last);
 }
 
 Rows Model::LogitsOfRows(int64_t begin, int64_t count) { return Head(x_.Slice(begin, count)); }

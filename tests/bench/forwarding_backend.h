@@ -25,6 +25,12 @@ class ForwardingBackend : public Backend {
     return inner_.Allocate(bytes, what);
   }
 
+  absl::Status status() const override { return inner_.status(); }
+  absl::Status Reserve(const StepSizes& sizes) override { return inner_.Reserve(sizes); }
+  void BeginStep(Segments segments, absl::Span<const int32_t> tokens, absl::Span<const int64_t> positions) override {
+    inner_.BeginStep(segments, tokens, positions);
+  }
+
   void Embed(const EmbedArgs& args) override { inner_.Embed(args); }
   void Norm(const NormArgs& args) override { inner_.Norm(args); }
   void Multiply(absl::Span<const LinearCall> calls) override { inner_.Multiply(calls); }
@@ -39,6 +45,8 @@ class ForwardingBackend : public Backend {
   void Glu(const GluArgs& args) override { inner_.Glu(args); }
   void Add(const AddArgs& args) override { inner_.Add(args); }
   void Softcap(const SoftcapArgs& args) override { inner_.Softcap(args); }
+  void KeepLastRows(const KeepLastRowsArgs& args) override { inner_.KeepLastRows(args); }
+  void LoadSlotRows(const LoadSlotRowsArgs& args) override { inner_.LoadSlotRows(args); }
   void Sample(const Rows& logits, absl::Span<const SampleRow> rows, absl::Span<SampleResult> results) override {
     inner_.Sample(logits, rows, results);
   }

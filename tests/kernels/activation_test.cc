@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 #include "tests/support/compare.h"
+#include "tests/support/device.h"
 #include "tests/support/random_data.h"
 
 namespace barista {
@@ -10,6 +13,7 @@ namespace {
 
 using test::Close;
 using test::ForEachIsa;
+using test::ForEachTwin;
 using test::Matrix;
 using test::Random;
 
@@ -24,6 +28,39 @@ std::vector<float> Arguments(Random& random, int64_t n) {
   constexpr float kEdges[] = {0, -0.0f, 1e-8f, -50, 50, 100, -100};
   for (int64_t i = 0; i < n && i < 7; ++i) x[i] = kEdges[i];
   return x;
+}
+
+// Calls cpu(args), or cuda(args, queue) on copies of the views, which `views` names.
+template <class Args, class Views>
+void Twin(Args args, const Views& views, void (*cpu)(const Args&), void (*cuda)(const Args&, CudaQueue&)) {
+  if (!test::OnDevice()) return cpu(args);
+  std::apply(
+      [&](auto&... view) {
+        test::Device device(view...);
+        device.MoveAll(view...);
+        cuda(args, device.queue());
+      },
+      views(args));
+}
+void GeluTwin(const GeluArgs& args) {
+  Twin(
+      args, [](GeluArgs& a) { return std::tie(a.x, a.y); }, GeluCpu, GeluCuda);
+}
+void GluTwin(const GluArgs& args) {
+  Twin(
+      args, [](GluArgs& a) { return std::tie(a.value, a.gate, a.x); }, GluCpu, GluCuda);
+}
+void AddTwin(const AddArgs& args) {
+  Twin(
+      args, [](AddArgs& a) { return std::tie(a.x, a.y); }, AddCpu, AddCuda);
+}
+void SoftcapTwin(const SoftcapArgs& args) {
+  Twin(
+      args, [](SoftcapArgs& a) { return std::tie(a.x); }, SoftcapCpu, SoftcapCuda);
+}
+void GroupSoftmaxTwin(const GroupSoftmaxArgs& args) {
+  Twin(
+      args, [](GroupSoftmaxArgs& a) { return std::tie(a.x); }, GroupSoftmaxCpu, GroupSoftmaxCuda);
 }
 
 TEST(Activation, MlpActivationCpuFollowsTheEquation) {
@@ -47,7 +84,7 @@ TEST(Activation, MlpActivationCpuFollowsTheEquation) {
   }
 }
 
-TEST(Activation, GeluCpuFollowsTheEquation) {
+TEST(Activation, GeluTwinsFollowTheEquation) {
   for (const int64_t D : kWidths) {
     Random random(62);
     const std::vector<float> x = Arguments(random, kRows * D);
@@ -58,11 +95,11 @@ TEST(Activation, GeluCpuFollowsTheEquation) {
     };
     const std::vector<double> truth = run(double{}, GeluRef<double>);
     EXPECT_TRUE(Close(run(float{}, GeluRef<float>), truth, kFloat));
-    ForEachIsa([&] { EXPECT_TRUE(Close(run(float{}, GeluCpu), truth, kFloat)); });
+    ForEachTwin([&] { EXPECT_TRUE(Close(run(float{}, GeluTwin), truth, kFloat)); });
   }
 }
 
-TEST(Activation, GluAndAddCpuFollowTheEquation) {
+TEST(Activation, GluAndAddTwinsFollowTheEquation) {
   for (const int64_t D : kWidths) {
     Random random(63);
     const std::vector<float> x = random.Normal(kRows * D), value = random.Normal(kRows * D);
@@ -75,11 +112,11 @@ TEST(Activation, GluAndAddCpuFollowTheEquation) {
     };
     const std::vector<double> truth = run(double{}, GluRef<double>, AddRef<double>);
     EXPECT_TRUE(Close(run(float{}, GluRef<float>, AddRef<float>), truth, kFloat));
-    ForEachIsa([&] { EXPECT_TRUE(Close(run(float{}, GluCpu, AddCpu), truth, kFloat)); });
+    ForEachTwin([&] { EXPECT_TRUE(Close(run(float{}, GluTwin, AddTwin), truth, kFloat)); });
   }
 }
 
-TEST(Activation, SoftcapCpuFollowsTheEquation) {
+TEST(Activation, SoftcapTwinsFollowTheEquation) {
   for (const double cap : {0.5, 30.0}) {
     for (const int64_t V : kWidths) {
       Random random(64);
@@ -91,12 +128,12 @@ TEST(Activation, SoftcapCpuFollowsTheEquation) {
       };
       const std::vector<double> truth = run(double{}, SoftcapRef<double>);
       EXPECT_TRUE(Close(run(float{}, SoftcapRef<float>), truth, {0, 2e-6}));
-      ForEachIsa([&] { EXPECT_TRUE(Close(run(float{}, SoftcapCpu), truth, {0, 2e-6})); });
+      ForEachTwin([&] { EXPECT_TRUE(Close(run(float{}, SoftcapTwin), truth, {0, 2e-6})); });
     }
   }
 }
 
-TEST(Activation, GroupSoftmaxCpuFollowsTheEquation) {
+TEST(Activation, GroupSoftmaxTwinsFollowTheEquation) {
   for (const int64_t group : {1, 2, 12, 32, 33, 129}) {
     Random random(65);
     std::vector<float> x = random.Normal(kRows * 3 * group, 10);
@@ -109,7 +146,7 @@ TEST(Activation, GroupSoftmaxCpuFollowsTheEquation) {
     const std::vector<double> truth = run(double{}, GroupSoftmaxRef<double>);
     const test::Tolerance tolerance{1e-7, 1e-5};  // scale * x of size 40 is rounded to 2^-19 before e^x
     EXPECT_TRUE(Close(run(float{}, GroupSoftmaxRef<float>), truth, tolerance));
-    ForEachIsa([&] { EXPECT_TRUE(Close(run(float{}, GroupSoftmaxCpu), truth, tolerance)); });
+    ForEachTwin([&] { EXPECT_TRUE(Close(run(float{}, GroupSoftmaxTwin), truth, tolerance)); });
   }
 }
 

@@ -37,6 +37,17 @@ TEST(MakeBackendTest, AutoIsCpuAndDescribesItself) {
   EXPECT_EQ(backend->ring_dtype(DType::kBF16), DType::kBF16);
 }
 
+TEST(MakeBackendTest, CudaIsThereOrSaysWhatIsMissing) {
+  const absl::StatusOr<std::unique_ptr<Backend>> backend = MakeBackend({.kind = "cuda"});
+  if (backend.ok()) {
+    EXPECT_EQ((*backend)->name(), "cuda");
+    EXPECT_TRUE((*backend)->status().ok());
+  } else {
+    EXPECT_EQ(backend.status().code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(backend.status().message()), testing::HasSubstr("cuda"));
+  }
+}
+
 // Every cut of the work gives the bits that the calling thread alone gives.
 class CutTest : public testing::TestWithParam<int64_t> {
  protected:

@@ -5,13 +5,14 @@
 #include <cmath>
 
 #include "tests/support/compare.h"
+#include "tests/support/device.h"
 #include "tests/support/random_data.h"
 
 namespace barista {
 namespace {
 
 using test::Close;
-using test::ForEachIsa;
+using test::ForEachTwin;
 using test::Matrix;
 using test::Random;
 using test::Slots;
@@ -46,10 +47,16 @@ struct Problem {
             .inputs = width > 1 ? inputs.array() : SlotArray{}};
   }
   void Ref(Segments segments) { Conv1dRef<T>(Args(segments)); }
-  void Cpu(Segments segments) {
+  void Twin(Segments segments) {
+    Conv1dArgs args = Args(segments);
+    if (test::OnDevice()) {
+      test::Device device(weight, bias, x, y, inputs);
+      device.MoveAll(args.weight, args.bias, args.x, args.y, args.inputs);
+      return Conv1dCuda(args, device.Step(segments), device.queue());
+    }
     const int64_t D = x.view().cols, middle = D / 2;
-    Conv1dCpu(Args(segments), 0, middle);
-    Conv1dCpu(Args(segments), middle, D);
+    Conv1dCpu(args, 0, middle);
+    Conv1dCpu(args, middle, D);
   }
 
   int64_t width;
@@ -61,7 +68,7 @@ struct Problem {
 constexpr test::Tolerance kFloat{1e-6, 1e-6};  // float32 sums of at most nine products
 
 // The state starts as NaN: inputs before position 0 count as zero and are never read.
-TEST(Conv1d, CpuFollowsTheEquation) {
+TEST(Conv1d, TwinsFollowTheEquation) {
   for (const int64_t width : {1, 2, 4, 8}) {
     for (const int64_t D : {2, 33, 96}) {
       const Inputs in = RandomInputs(564, D, width);
@@ -71,9 +78,9 @@ TEST(Conv1d, CpuFollowsTheEquation) {
       Problem<float> plain(in);
       plain.Ref(segments);
       EXPECT_TRUE(Close(plain.y.values(), truth.y.values(), kFloat));
-      ForEachIsa([&] {
+      ForEachTwin([&] {
         Problem<float> run(in);
-        run.Cpu(segments);
+        run.Twin(segments);
         EXPECT_TRUE(Close(run.y.values(), truth.y.values(), kFloat));
         for (const int32_t slot : {0, 1, 3, 4}) {
           EXPECT_TRUE(Close(run.inputs.values(slot), truth.inputs.values(slot), {})) << slot;
@@ -86,12 +93,12 @@ TEST(Conv1d, CpuFollowsTheEquation) {
 TEST(Conv1d, AnyCutKeepsTheBits) {
   for (const int64_t width : {1, 2, 4, 8}) {
     const Inputs in = RandomInputs(100, 33, width);
-    ForEachIsa([&] {
+    ForEachTwin([&] {
       Problem<float> whole(in), cut(in);
-      whole.Cpu({{2, 0, 100, 0, true}});
-      cut.Cpu({{2, 0, 3, 0, true}});
-      cut.Cpu({{2, 3, 34, 3, true}});
-      for (int32_t t = 37; t < 100; ++t) cut.Cpu({{2, t, 1, t, false}});
+      whole.Twin({{2, 0, 100, 0, true}});
+      cut.Twin({{2, 0, 3, 0, true}});
+      cut.Twin({{2, 3, 34, 3, true}});
+      for (int32_t t = 37; t < 100; ++t) cut.Twin({{2, t, 1, t, false}});
       EXPECT_EQ(cut.y.values(), whole.y.values());
       EXPECT_EQ(cut.inputs.values(2), whole.inputs.values(2));
     });

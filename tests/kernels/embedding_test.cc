@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "tests/support/compare.h"
+#include "tests/support/device.h"
 #include "tests/support/random_data.h"
 
 namespace barista {
@@ -29,7 +30,7 @@ std::vector<std::byte> Bytes(const std::vector<float>& values, T (*convert)(floa
   return bytes;
 }
 
-TEST(Embedding, CpuFollowsTheEquationForEveryTypeOfTable) {
+TEST(Embedding, TwinsFollowTheEquationForEveryTypeOfTable) {
   for (const int64_t D : {2, 33, 96}) {
     Random random(81);
     const std::vector<float> values = random.Normal(5 * D);
@@ -63,7 +64,15 @@ TEST(Embedding, CpuFollowsTheEquationForEveryTypeOfTable) {
         };
         EXPECT_TRUE(Close(run(double{}, EmbedRef<double>), truth, {2e-8, 0}));  // the angle 12,345,678 in double
         EXPECT_TRUE(Close(run(float{}, EmbedRef<float>), truth, {5e-7, 2e-7}));
-        test::ForEachIsa([&] { EXPECT_TRUE(Close(run(float{}, EmbedCpu), truth, {5e-7, 2e-7})); });
+        test::ForEachTwin([&] {
+          const auto twin = [&table = table](EmbedArgs args) {
+            if (!test::OnDevice()) return EmbedCpu(args);
+            test::Device device(args.x, test::Memory{table.data() + 1, table.size() - 1}, args.tokens, args.positions);
+            device.MoveAll(args.x, args.table, args.tokens, args.positions);
+            EmbedCuda(args, device.queue());
+          };
+          EXPECT_TRUE(Close(run(float{}, twin), truth, {5e-7, 2e-7}));
+        });
       }
     }
   }

@@ -6,13 +6,14 @@
 #include <limits>
 
 #include "tests/support/compare.h"
+#include "tests/support/device.h"
 #include "tests/support/random_data.h"
 
 namespace barista {
 namespace {
 
 using test::Close;
-using test::ForEachIsa;
+using test::ForEachTwin;
 using test::Matrix;
 using test::Random;
 using test::Slots;
@@ -68,9 +69,17 @@ struct Problem {
             .vtilde = vtilde.array()};
   }
   void Ref(Segments segments) { LatteRef<T>(Args(segments)); }
-  void Cpu(Segments segments) {
+  void Twin(Segments segments) {
+    LatteArgs args = Args(segments);
+    if (test::OnDevice()) {
+      test::Device device(p, k, v, y, max, alpha, vtilde);
+      device.MoveAll(args.p, args.k, args.v, args.y, args.max, args.alpha, args.vtilde);
+      const DeviceStep& step = device.Step(segments);
+      return LatteCuda(args, step, device.Workspace(step.chunk_count * LatteWorkspaceBytes(shape.G, shape.M, shape.E)),
+                       device.queue());
+    }
     for (const Segment& s : segments) {
-      for (int64_t g = 0; g < shape.G; ++g) LatteCpu(Args(segments), s, g);
+      for (int64_t g = 0; g < shape.G; ++g) LatteCpu(args, s, g);
     }
   }
 
@@ -96,7 +105,7 @@ void ExpectSame(const Problem<A>& actual, const Problem<B>& expected, std::vecto
 
 class LatteShapes : public ::testing::TestWithParam<Shape> {};
 
-TEST_P(LatteShapes, CpuFollowsTheEquationInBothForms) {
+TEST_P(LatteShapes, TwinsFollowTheEquationInBothForms) {
   for (const bool prefill : {false, true}) {
     const Inputs in = RandomInputs(GetParam(), 1 + 63 + 500, 11);
     const std::vector<Segment> segments = {{5, 0, 1, 0, prefill}, {0, 1, 63, 0, prefill}, {3, 64, 500, 0, prefill}};
@@ -105,9 +114,9 @@ TEST_P(LatteShapes, CpuFollowsTheEquationInBothForms) {
     Problem<float> plain(in);
     plain.Ref(segments);
     ExpectSame(plain, truth, {5, 0, 3}, kFloat);
-    ForEachIsa([&] {
+    ForEachTwin([&] {
       Problem<float> run(in);
-      run.Cpu(segments);
+      run.Twin(segments);
       ExpectSame(run, truth, {5, 0, 3}, kFloat);
       EXPECT_TRUE(Close(run.alpha.values(1), std::vector<double>(in.shape.G * in.shape.M, 0), {}));  // not named
     });
@@ -120,13 +129,13 @@ INSTANTIATE_TEST_SUITE_P(All, LatteShapes,
 
 TEST(Latte, CutsAtMultiplesOfTheChunkKeepTheBits) {
   const Inputs in = RandomInputs({4, 2, 100, 33, 1}, 300, 12);
-  ForEachIsa([&] {
+  ForEachTwin([&] {
     Problem<float> whole(in), cut(in), elsewhere(in);
-    whole.Cpu({{2, 0, 300, 0, true}});
-    for (const auto& [row, rows] : {std::pair{0, 64}, {64, 128}, {192, 108}}) cut.Cpu({{2, row, rows, row, true}});
+    whole.Twin({{2, 0, 300, 0, true}});
+    for (const auto& [row, rows] : {std::pair{0, 64}, {64, 128}, {192, 108}}) cut.Twin({{2, row, rows, row, true}});
     ExpectSame(cut, whole, {2}, {});
     EXPECT_EQ(cut.vtilde.values(2), whole.vtilde.values(2));
-    for (const auto& [row, rows] : {std::pair{0, 1}, {1, 98}, {99, 201}}) elsewhere.Cpu({{2, row, rows, row, true}});
+    for (const auto& [row, rows] : {std::pair{0, 1}, {1, 98}, {99, 201}}) elsewhere.Twin({{2, row, rows, row, true}});
     ExpectSame(elsewhere, whole, {2}, kFloat);
   });
 }
@@ -134,11 +143,11 @@ TEST(Latte, CutsAtMultiplesOfTheChunkKeepTheBits) {
 TEST(Latte, NeighboursInTheBatchDoNotChangeTheBits) {
   const Inputs in = RandomInputs({4, 2, 96, 32, 0}, 40, 13);
   for (const bool prefill : {false, true}) {
-    ForEachIsa([&] {
+    ForEachTwin([&] {
       Problem<float> together(in), alone(in);
-      together.Cpu({{6, 0, 9, 0, prefill}, {1, 9, 31, 0, prefill}});
-      alone.Cpu({{1, 9, 31, 0, prefill}});
-      alone.Cpu({{6, 0, 9, 0, prefill}});
+      together.Twin({{6, 0, 9, 0, prefill}, {1, 9, 31, 0, prefill}});
+      alone.Twin({{1, 9, 31, 0, prefill}});
+      alone.Twin({{6, 0, 9, 0, prefill}});
       EXPECT_EQ(together.y.values(), alone.y.values());
       EXPECT_EQ(together.vtilde.values(1), alone.vtilde.values(1));
     });
@@ -149,10 +158,10 @@ TEST(Latte, DecodeContinuesFromPrefill) {
   const Inputs in = RandomInputs({2, 2, 96, 32, 1}, 130, 14);
   Problem<double> truth(in);
   truth.Ref(std::vector<Segment>{{4, 0, 130, 0, false}});
-  ForEachIsa([&] {
+  ForEachTwin([&] {
     Problem<float> run(in);
-    run.Cpu({{4, 0, 100, 0, true}});
-    for (int32_t t = 100; t < 130; ++t) run.Cpu({{4, t, 1, t, false}});
+    run.Twin({{4, 0, 100, 0, true}});
+    for (int32_t t = 100; t < 130; ++t) run.Twin({{4, t, 1, t, false}});
     ExpectSame(run, truth, {4}, kFloat);
   });
 }
@@ -173,10 +182,10 @@ TEST(Latte, ExtremeLogitsKeepTheEquation) {
   Problem<double> truth(in);
   truth.Ref(std::vector<Segment>{{4, 0, 256, 0, false}});
   // Logits near 1e4 are themselves rounded to 1e-3 in float32, but their differences are exact: nothing is lost.
-  ForEachIsa([&] {
+  ForEachTwin([&] {
     for (const bool prefill : {false, true}) {
       Problem<float> run(in);
-      run.Cpu({{4, 0, 256, 0, prefill}});
+      run.Twin({{4, 0, 256, 0, prefill}});
       ExpectSame(run, truth, {4}, kFloat);
     }
   });
@@ -184,21 +193,22 @@ TEST(Latte, ExtremeLogitsKeepTheEquation) {
 
 // Terms below half the last place of their sum: plain float sums would stay where they are.
 TEST(Latte, SumsOfMillionsGoOnGrowing) {
-  constexpr int64_t kRows = 512, kTimes = 256;
+  constexpr int64_t kRows = 512;
   constexpr float kStart = 3 << 20;  // a last place of 1/4
   const Shape shape = {1, 1, 20, 5, 0};
   const Inputs in = {shape, kRows, std::vector<float>(kRows * 5, 0.2f), std::vector<float>(kRows * 5, -6),
                      std::vector<float>(kRows * 20, 2)};
-  const double added = std::exp(-3.0) * kRows * kTimes;
   for (const bool prefill : {false, true}) {
-    ForEachIsa([&] {
+    ForEachTwin([&] {
+      const int64_t times = test::OnDevice() ? 32 : 256;  // the shim takes its time
+      const double added = std::exp(-3.0) * static_cast<double>(kRows * times);
       Problem<float> run(in);
       std::fill_n(run.max.array().slot<float>(4), 5, 0.0f);
       std::fill_n(run.alpha.array().slot<float>(4), 5, kStart);
       std::fill_n(run.vtilde.array().slot<float>(4), 5 * 20, kStart);
-      for (int64_t i = 0; i < kTimes; ++i) run.Cpu({{4, 0, kRows, 1000000 + i * kRows, prefill}});
-      // 131072 roundings, each off by up to 1/4 either way: 4 standard deviations of their sum.
-      const double tolerance = 4 * 0.25 / std::sqrt(3.0) * std::sqrt(static_cast<double>(kRows * kTimes));
+      for (int64_t i = 0; i < times; ++i) run.Twin({{4, 0, kRows, 1000000 + i * kRows, prefill}});
+      // Roundings that are off by up to 1/4 either way: 4 standard deviations of their sum.
+      const double tolerance = 4 * 0.25 / std::sqrt(3.0) * std::sqrt(static_cast<double>(kRows * times));
       for (const double alpha : run.alpha.values(4)) EXPECT_NEAR(alpha - kStart, added, tolerance);
       for (const double sum : run.vtilde.values(4)) EXPECT_NEAR(sum - kStart, 2 * added, tolerance);
     });
@@ -209,9 +219,9 @@ TEST(Latte, NanStaysInItsSlot) {
   Inputs in = RandomInputs({2, 1, 20, 8, 0}, 20, 16);
   in.k[3 * 8 + 1] = std::numeric_limits<float>::quiet_NaN();
   for (const bool prefill : {false, true}) {
-    ForEachIsa([&] {
+    ForEachTwin([&] {
       Problem<float> run(in);
-      run.Cpu({{4, 0, 10, 0, prefill}, {5, 10, 10, 0, prefill}});
+      run.Twin({{4, 0, 10, 0, prefill}, {5, 10, 10, 0, prefill}});
       const std::vector<double> y = run.y.values();
       EXPECT_TRUE(std::isnan(y[9 * 40]));
       for (size_t i = 10 * 40; i < y.size(); ++i) ASSERT_TRUE(std::isfinite(y[i]));
@@ -219,7 +229,7 @@ TEST(Latte, NanStaysInItsSlot) {
   }
 }
 
-TEST_P(LatteShapes, BidirectionalCpuFollowsTheEquation) {
+TEST_P(LatteShapes, BidirectionalTwinsFollowTheEquation) {
   Shape shape = GetParam();
   shape.local = 0;
   const Inputs in = RandomInputs(shape, 1 + 63 + 500, 17, 20);
@@ -238,10 +248,19 @@ TEST_P(LatteShapes, BidirectionalCpuFollowsTheEquation) {
   };
   Problem<double> truth(in);
   BidirectionalLatteRef<double>(args(truth));
-  ForEachIsa([&] {
+  ForEachTwin([&] {
     Problem<float> run(in);
-    for (const Segment& s : segments) {
-      for (int64_t g = 0; g < shape.G; ++g) BidirectionalLatteCpu(args(run), s, g);
+    BidirectionalLatteArgs twin = args(run);
+    if (test::OnDevice()) {
+      test::Device device(run.p, run.k, run.v, run.y);
+      device.MoveAll(twin.p, twin.k, twin.v, twin.y);
+      const DeviceStep& step = device.Step(segments);
+      const int64_t bytes = step.chunk_count * LatteWorkspaceBytes(shape.G, shape.M, shape.E);
+      BidirectionalLatteCuda(twin, step, device.Workspace(bytes), device.queue());
+    } else {
+      for (const Segment& s : segments) {
+        for (int64_t g = 0; g < shape.G; ++g) BidirectionalLatteCpu(twin, s, g);
+      }
     }
     EXPECT_TRUE(Close(run.y.values(), truth.y.values(), kFloat));
   });

@@ -11,8 +11,10 @@
 #include <vector>
 
 #include "kernels/matmul/matmul_cpu.h"
+#include "kernels/matmul/matmul_cuda.h"
 #include "kernels/matmul/self_test.h"
 #include "tests/support/compare.h"
+#include "tests/support/device.h"
 #include "tests/support/random_data.h"
 
 namespace barista {
@@ -83,21 +85,43 @@ std::vector<HostMatrix> HostsOf(const std::vector<Weight>& parts) {
 // Sums of up to 2600 products of values near 1, in float: a few hundred roundings of 2^-24.
 constexpr test::Tolerance kFloatSums = {1e-5, 1e-5};
 
-class MatmulTest : public testing::TestWithParam<std::tuple<CpuIsa, DType>> {
+// Who multiplies: the CPU with an instruction set, or, without one, a device.
+using Multiplier = std::optional<CpuIsa>;
+
+class MatmulTest : public testing::TestWithParam<std::tuple<Multiplier, DType>> {
  protected:
   MatmulTest() : pool_(2), matmul_(pool_) {}
-  static CpuIsa isa() { return std::get<0>(GetParam()); }
+  static Multiplier multiplier() { return std::get<0>(GetParam()); }
   static DType dtype() { return std::get<1>(GetParam()); }
 
-  std::unique_ptr<CpuLinear> Make(const std::vector<HostMatrix>& hosts, std::optional<Activation> act = std::nullopt) {
-    absl::StatusOr<std::unique_ptr<CpuLinear>> linear = CpuLinear::Create(hosts, act, isa(), pool_);
+  std::unique_ptr<Linear> Make(const std::vector<HostMatrix>& hosts, std::optional<Activation> act = std::nullopt) {
+    if (!multiplier()) {
+      absl::StatusOr<std::unique_ptr<CudaLinear>> linear = CudaLinear::Create(hosts, act);
+      EXPECT_TRUE(linear.ok()) << linear.status();
+      return *std::move(linear);
+    }
+    absl::StatusOr<std::unique_ptr<CpuLinear>> linear = CpuLinear::Create(hosts, act, *multiplier(), pool_);
     EXPECT_TRUE(linear.ok()) << linear.status();
     EXPECT_TRUE(matmul_.Reserve((*linear)->in()).ok());
     return *std::move(linear);
   }
   void Multiply(const Linear& linear, Rows x, Rows y, bool accumulate = false) {
     const LinearCall call = {&linear, x, y, accumulate};
-    matmul_.Multiply({&call, 1});
+    MultiplyAll({&call, 1});
+  }
+  void MultiplyAll(absl::Span<const LinearCall> calls) {
+    if (multiplier()) return matmul_.Multiply(calls);
+    std::vector<test::Memory> memories;
+    for (const LinearCall& call : calls)
+      memories.insert(memories.end(), {test::MemoryOf(call.x), test::MemoryOf(call.y)});
+    test::Device device(memories);
+    std::vector<LinearCall> moved(calls.begin(), calls.end());
+    CudaMatmul matmul(4);
+    for (LinearCall& call : moved) {
+      device.MoveAll(call.x, call.y);
+      EXPECT_TRUE(matmul.Reserve(call.x.rows, call.x.cols).ok());
+    }
+    matmul.Multiply(moved, device.queue());
   }
 
   ThreadPool pool_;
@@ -131,7 +155,7 @@ TEST_P(MatmulTest, ActivationsFollowTheProduct) {
       for (int i = 0; i < 2; ++i) parts.emplace_back(random_, out, in, dtype(), false, true);
       const std::vector<float> values = random_.Normal(rows * in);
       Matrix<float> x(rows, in, values), gated(rows, out), plain(rows, out), alone(rows, out);
-      const std::unique_ptr<CpuLinear> linear = Make(HostsOf(parts), act);
+      const std::unique_ptr<Linear> linear = Make(HostsOf(parts), act);
       Multiply(*linear, x.view(), gated.view());
       Multiply(*Make({parts[0].host}, act), x.view(), plain.view());
       std::vector<double> sums = Expected(parts, values, rows, {});
@@ -151,7 +175,7 @@ TEST_P(MatmulTest, RowsAloneAndTogetherAreBitEqual) {
   const int64_t in = 2600, out = 40, most = 530;  // more than one pass along rows and depth
   std::vector<Weight> parts;
   parts.emplace_back(random_, out, in, dtype(), false, true);
-  const std::unique_ptr<CpuLinear> linear = Make(HostsOf(parts));
+  const std::unique_ptr<Linear> linear = Make(HostsOf(parts));
   Matrix<float> x(most, in, random_.Normal(most * in)), alone(most, out);
   for (int64_t r = 0; r < most; ++r) Multiply(*linear, x.view().Slice(r, 1), alone.view().Slice(r, 1));
   const std::vector<double> expected = alone.values();
@@ -171,20 +195,20 @@ TEST_P(MatmulTest, ThreadsAndOtherCallsChangeNoBit) {
   std::vector<Weight> a, b;
   a.emplace_back(random_, 1000, in, dtype());
   b.emplace_back(random_, 77, in, dtype());
-  const std::unique_ptr<CpuLinear> linear_a = Make(HostsOf(a)), linear_b = Make(HostsOf(b));
+  const std::unique_ptr<Linear> linear_a = Make(HostsOf(a)), linear_b = Make(HostsOf(b));
   Matrix<float> x(rows, in, random_.Normal(rows * in)), x2(rows, in, random_.Normal(rows * in));
   Matrix<float> a_alone(rows, 1000), b_alone(rows, 77), a_both(rows, 1000), b_both(rows, 77), c_both(3, 77);
   ThreadPool one(1);
   CpuMatmul single(one);
   ASSERT_TRUE(single.Reserve(in).ok());
-  const LinearCall call_a = {linear_a.get(), x.view(), a_alone.view(), false};
-  const LinearCall call_b = {linear_b.get(), x.view(), b_alone.view(), false};
-  single.Multiply({&call_a, 1});
-  single.Multiply({&call_b, 1});
+  for (const LinearCall& call : {LinearCall{linear_a.get(), x.view(), a_alone.view(), false},
+                                 LinearCall{linear_b.get(), x.view(), b_alone.view(), false}}) {
+    multiplier() ? single.Multiply({&call, 1}) : MultiplyAll({&call, 1});
+  }
   const LinearCall calls[] = {{linear_b.get(), x.view(), b_both.view(), false},
                               {linear_a.get(), x.view(), a_both.view(), false},
                               {linear_b.get(), x2.view().Slice(0, 3), c_both.view(), false}};
-  matmul_.Multiply(calls);
+  MultiplyAll(calls);
   EXPECT_EQ(a_both.values(), a_alone.values());
   EXPECT_EQ(b_both.values(), b_alone.values());
 }
@@ -210,7 +234,7 @@ TEST_P(MatmulTest, StacksPartsWithAndWithoutBias) {
   parts.emplace_back(random_, 64, 70, dtype(), true, true);
   const std::vector<float> values = random_.Normal(9 * 70);
   Matrix<float> x(9, 70, values), y(9, 102);
-  const std::unique_ptr<CpuLinear> linear = Make(HostsOf(parts));
+  const std::unique_ptr<Linear> linear = Make(HostsOf(parts));
   EXPECT_EQ(linear->out(), 102);
   Multiply(*linear, x.view(), y.view());
   EXPECT_TRUE(test::Close(y.values(), Expected(parts, values, 9, {}), kFloatSums));
@@ -239,7 +263,7 @@ TEST_P(MatmulTest, NonFiniteRowLeavesItsNeighboursAlone) {
   const int64_t rows = 35, in = 70, out = 40;
   std::vector<Weight> parts;
   parts.emplace_back(random_, out, in, dtype());
-  const std::unique_ptr<CpuLinear> linear = Make(HostsOf(parts));
+  const std::unique_ptr<Linear> linear = Make(HostsOf(parts));
   std::vector<float> values = random_.Normal(rows * in);
   Matrix<float> clean(rows, in, values), clean_y(rows, out), y(rows, out);
   values[20 * in + 69] = NAN;
@@ -275,22 +299,24 @@ TEST_P(MatmulTest, BytesAreThoseOfThePackedForm) {
   EXPECT_EQ(Make(HostsOf(parts))->bytes(), 64 * 128 * static_cast<int64_t>(SizeOf(dtype())) + 64 * 4);
 }
 
-TEST_P(MatmulTest, SelfTestPasses) { EXPECT_TRUE(CheckRowBits(isa(), pool_).ok()); }
+TEST_P(MatmulTest, SelfTestPasses) { EXPECT_TRUE(!multiplier() || CheckRowBits(*multiplier(), pool_).ok()); }
 
-std::vector<CpuIsa> IsasHere() {
-  std::vector<CpuIsa> isas;
+std::vector<Multiplier> MultipliersHere() {
+  std::vector<Multiplier> multipliers;
   for (const CpuIsa isa : kAllCpuIsas) {
-    if (isa <= DetectIsa()) isas.push_back(isa);
+    if (isa <= DetectIsa()) multipliers.push_back(isa);
   }
-  return isas;
+  if (test::HasDevice()) multipliers.push_back(std::nullopt);
+  return multipliers;
 }
 
-std::string CaseName(const testing::TestParamInfo<std::tuple<CpuIsa, DType>>& test) {
-  return std::string(Name(std::get<0>(test.param))) + "_" + std::string(Name(std::get<1>(test.param)));
+std::string CaseName(const testing::TestParamInfo<std::tuple<Multiplier, DType>>& test) {
+  const auto& [multiplier, dtype] = test.param;
+  return std::string(multiplier ? Name(*multiplier) : "cuda") + "_" + std::string(Name(dtype));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, MatmulTest,
-                         testing::Combine(testing::ValuesIn(IsasHere()),
+                         testing::Combine(testing::ValuesIn(MultipliersHere()),
                                           testing::Values(DType::kF32, DType::kF16, DType::kBF16)),
                          CaseName);
 

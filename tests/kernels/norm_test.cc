@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/compare.h"
+#include "tests/support/device.h"
 #include "tests/support/random_data.h"
 
 namespace barista {
@@ -12,7 +13,17 @@ using test::Close;
 using test::Matrix;
 using test::Random;
 
-TEST(Norm, CpuFollowsTheEquation) {
+void NormTwin(NormArgs args) {
+  if (!test::OnDevice()) return NormCpu(args);
+  const auto floats = [&args](const void* data) {
+    return test::Memory{data, data == nullptr ? 0 : args.x.cols * sizeof(float)};
+  };
+  test::Device device(test::MemoryOf(args.x), test::MemoryOf(args.y), floats(args.weight), floats(args.bias));
+  device.MoveAll(args.x, args.y, args.weight, args.bias);
+  NormCuda(args, device.queue());
+}
+
+TEST(Norm, TwinsFollowTheEquation) {
   for (const int64_t D : {1, 2, 33, 768, 1000}) {
     for (const NormKind kind : {NormKind::kLayerNorm, NormKind::kRmsNorm, NormKind::kAffine}) {
       for (const bool with_bias : {false, true}) {
@@ -41,7 +52,7 @@ TEST(Norm, CpuFollowsTheEquation) {
         // column the layernorm of anything is 0 and only eps keeps its rounding small.
         const test::Tolerance tolerance{D == 1 ? 1e-3 : 5e-6, 3e-6};
         EXPECT_TRUE(Close(run(float{}, NormRef<float>), truth, tolerance));
-        test::ForEachIsa([&] { EXPECT_TRUE(Close(run(float{}, NormCpu), truth, tolerance)); });
+        test::ForEachTwin([&] { EXPECT_TRUE(Close(run(float{}, NormTwin), truth, tolerance)); });
       }
     }
   }

@@ -5,13 +5,14 @@
 #include <cmath>
 
 #include "tests/support/compare.h"
+#include "tests/support/device.h"
 #include "tests/support/random_data.h"
 
 namespace barista {
 namespace {
 
 using test::Close;
-using test::ForEachIsa;
+using test::ForEachTwin;
 using test::Matrix;
 using test::Random;
 using test::Slots;
@@ -48,10 +49,16 @@ struct Problem {
             .y = y.view(),
             .h = h.array()};
   }
-  void Cpu(Segments segments) {  // in two ranges of columns, as two threads would
+  void Twin(Segments segments) { Twin(Args(segments)); }
+  void Twin(RglruArgs args) {
     const int64_t D = x.view().cols, middle = D / 2;
-    RglruCpu(Args(segments), 0, middle);
-    RglruCpu(Args(segments), middle, D);
+    if (test::OnDevice()) {
+      test::Device device(softplus_a, x, input_gate, a_gate, y, h);
+      device.MoveAll(args.softplus_a, args.x, args.input_gate, args.a_gate, args.y, args.h);
+      return RglruCuda(args, device.Step(args.segments), device.queue());
+    }
+    RglruCpu(args, 0, middle);  // in two ranges of columns, as two threads would
+    RglruCpu(args, middle, D);
   }
 
   std::vector<T> softplus_a;
@@ -62,7 +69,7 @@ struct Problem {
 // float32: each step adds 3e-7 to a state that forgets; where a is close to 1 the root's argument has error 5e-7.
 constexpr test::Tolerance kFloat{2e-5, 2e-5};
 
-TEST(Rglru, CpuFollowsTheEquation) {
+TEST(Rglru, TwinsFollowTheEquation) {
   for (const int64_t D : {2, 33, 96}) {
     for (const bool prefill : {false, true}) {
       const Inputs in = RandomInputs(564, D);
@@ -72,9 +79,9 @@ TEST(Rglru, CpuFollowsTheEquation) {
       Problem<float> plain(in);
       RglruRef<float>(plain.Args(segments));
       EXPECT_TRUE(Close(plain.y.values(), truth.y.values(), kFloat));
-      ForEachIsa([&] {
+      ForEachTwin([&] {
         Problem<float> run(in);
-        run.Cpu(segments);
+        run.Twin(segments);
         EXPECT_TRUE(Close(run.y.values(), truth.y.values(), kFloat));
         for (const int32_t slot : {0, 3, 4}) {
           EXPECT_TRUE(Close(run.h.values(slot), truth.h.values(slot), kFloat)) << slot;
@@ -87,11 +94,11 @@ TEST(Rglru, CpuFollowsTheEquation) {
 
 TEST(Rglru, AnyCutKeepsTheBits) {
   const Inputs in = RandomInputs(100, 33);
-  ForEachIsa([&] {
+  ForEachTwin([&] {
     Problem<float> whole(in), cut(in);
-    whole.Cpu({{2, 0, 100, 0, true}});
-    cut.Cpu({{2, 0, 37, 0, true}});
-    for (int32_t t = 37; t < 100; ++t) cut.Cpu({{2, t, 1, t, false}});
+    whole.Twin({{2, 0, 100, 0, true}});
+    cut.Twin({{2, 0, 37, 0, true}});
+    for (int32_t t = 37; t < 100; ++t) cut.Twin({{2, t, 1, t, false}});
     EXPECT_EQ(cut.y.values(), whole.y.values());
     EXPECT_EQ(cut.h.values(2), whole.h.values(2));
   });
@@ -99,13 +106,13 @@ TEST(Rglru, AnyCutKeepsTheBits) {
 
 TEST(Rglru, OutputMayBeTheInput) {
   const Inputs in = RandomInputs(10, 33);
-  ForEachIsa([&] {
+  ForEachTwin([&] {
     Problem<float> apart(in), in_place(in);
-    apart.Cpu({{2, 0, 10, 0, true}});
+    apart.Twin({{2, 0, 10, 0, true}});
     const std::vector<Segment> segments = {{2, 0, 10, 0, true}};
     RglruArgs args = in_place.Args(segments);
     args.y = args.x;
-    RglruCpu(args, 0, 33);
+    in_place.Twin(args);
     EXPECT_EQ(in_place.x.values(), apart.y.values());
   });
 }

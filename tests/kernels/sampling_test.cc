@@ -1,5 +1,5 @@
-// What each sampling parameter means, by hand-worked rows. Every case runs on the reference in float and double and on
-// the CPU.
+// What each sampling parameter means, by hand-worked rows. Every case runs on the reference in float and double, on
+// the CPU, and on a device.
 #include "kernels/sampling/sampling.h"
 
 #include <gmock/gmock.h>
@@ -12,6 +12,7 @@
 #include <string>
 
 #include "kernels/sampling/philox.h"
+#include "tests/kernels/sampling_on_device.h"
 
 namespace barista {
 namespace {
@@ -29,9 +30,18 @@ std::vector<float> LogsOf(const std::vector<double>& probabilities) {
   return logits;
 }
 
-SampleResult OnCpu(const std::vector<float>& logits, const SampleRow& row) {
+// The CPU's result, which a device's must equal.
+SampleResult OnTwins(const std::vector<float>& logits, const SampleRow& row) {
   std::vector<float> scratch(logits.size(), kNan);
-  return SampleCpu(logits.data(), static_cast<int64_t>(logits.size()), row, scratch.data());
+  const SampleResult cpu = SampleCpu(logits.data(), static_cast<int64_t>(logits.size()), row, scratch.data());
+  if (!test::HasDevice()) return cpu;
+  const SampleResult device = test::SampleOnDevice(logits, row);
+  EXPECT_EQ(device.token, cpu.token);
+  EXPECT_EQ(device.finite, cpu.finite);
+  EXPECT_NEAR(device.logprob, cpu.logprob, 1e-6);
+  EXPECT_EQ(device.top.size(), cpu.top.size());
+  for (size_t i = 0; i < cpu.top.size(); ++i) EXPECT_EQ(device.top[i].id, cpu.top[i].id);
+  return cpu;
 }
 
 template <class T>
@@ -50,7 +60,7 @@ void ExpectDrawsFrom(const std::vector<float>& logits, SampleRow row, const std:
   EXPECT_THAT(Distribution(logits, row), Pointwise(DoubleNear(1e-6), expected));
   std::map<int32_t, int> seen;
   for (row.position = 0; row.position < 400; ++row.position) {
-    const SampleResult cpu = OnCpu(logits, row);
+    const SampleResult cpu = OnTwins(logits, row);
     ASSERT_TRUE(cpu.finite);
     ASSERT_EQ(cpu.token, OnRef<float>(logits, row).token);
     ASSERT_EQ(cpu.token, OnRef<double>(logits, row).token);
@@ -110,7 +120,7 @@ struct Sampling : testing::Test {
 TEST_F(Sampling, TemperatureZeroTakesTheLargestAndTheLowestOfEquals) {
   params.temperature = 0;
   for (const std::vector<float>& logits : {std::vector<float>{1, 3, 3, 2}, {-kInfinity, -5, -9, -5}}) {
-    EXPECT_EQ(OnCpu(logits, row).token, 1);
+    EXPECT_EQ(OnTwins(logits, row).token, 1);
     EXPECT_EQ(OnRef<float>(logits, row).token, 1);
     EXPECT_EQ(OnRef<double>(logits, row).token, 1);
   }
@@ -177,8 +187,8 @@ TEST_F(Sampling, RepetitionPenaltyCoversPromptAndOutputAndShrinksEitherSign) {
   const std::vector<TokenCount> counts = {{0, true, 0}, {1, false, 3}, {3, false, 0}};
   row.counts = counts;
   params.temperature = 0;
-  EXPECT_EQ(OnCpu({4, 3.5f, 2.5f, 2.4f}, row).token, 2);      // 2, 1.75, 2.5, 2.4
-  EXPECT_EQ(OnCpu({-1, -1.5f, -2.2f, -1.9f}, row).token, 3);  // -2, -3, -2.2, -1.9
+  EXPECT_EQ(OnTwins({4, 3.5f, 2.5f, 2.4f}, row).token, 2);      // 2, 1.75, 2.5, 2.4
+  EXPECT_EQ(OnTwins({-1, -1.5f, -2.2f, -1.9f}, row).token, 3);  // -2, -3, -2.2, -1.9
 }
 
 TEST_F(Sampling, PresenceAndFrequencyPenaltiesCoverTheOutputAlone) {
@@ -200,8 +210,8 @@ TEST_F(Sampling, BiasIsAddedBeforePenaltiesAndMinusInfinityForbids) {
   const std::vector<TokenCount> counts = {{2, true, 0}};
   row.counts = counts;
   params.temperature = 0;
-  EXPECT_EQ(OnCpu({9, 1.9f, 1, 0}, row).token, 2);  // (1 + 3) / 2 = 2; the other order would give 3.5
-  EXPECT_EQ(OnCpu({9, 2.1f, 1, 0}, row).token, 1);
+  EXPECT_EQ(OnTwins({9, 1.9f, 1, 0}, row).token, 2);  // (1 + 3) / 2 = 2; the other order would give 3.5
+  EXPECT_EQ(OnTwins({9, 2.1f, 1, 0}, row).token, 1);
   EXPECT_EQ(OnRef<float>({9, 2.1f, 1, 0}, row).token, 1);
 }
 
@@ -218,7 +228,7 @@ TEST_F(Sampling, NonFiniteRowsFailAlone) {
     for (const float bad : {kNan, kInfinity}) {
       row.forbidden = {};
       for (int repeat = 0; repeat < 2; ++repeat) {  // the second time the mask would hide it
-        for (const SampleResult& r : {OnCpu({1, bad, 2}, row), OnRef<float>({1, bad, 2}, row)}) {
+        for (const SampleResult& r : {OnTwins({1, bad, 2}, row), OnRef<float>({1, bad, 2}, row)}) {
           EXPECT_FALSE(r.finite);
           EXPECT_EQ(r.token, -1);
         }
@@ -226,10 +236,10 @@ TEST_F(Sampling, NonFiniteRowsFailAlone) {
       }
     }
     row.forbidden = forbidden;
-    for (const SampleResult& r : {OnCpu({-kInfinity, 3}, row), OnRef<double>({-kInfinity, 3}, row)}) {
+    for (const SampleResult& r : {OnTwins({-kInfinity, 3}, row), OnRef<double>({-kInfinity, 3}, row)}) {
       EXPECT_FALSE(r.finite) << "nothing is left";
     }
-    EXPECT_EQ(OnCpu({-kInfinity, 3, -7}, row).token, 2);
+    EXPECT_EQ(OnTwins({-kInfinity, 3, -7}, row).token, 2);
   }
 }
 
@@ -238,7 +248,7 @@ TEST_F(Sampling, LogprobsAreOfTheRawLogitsLargestFirst) {
   params.logit_bias = {{3, 100}};
   row.top_logprobs = 3;
   const std::vector<float> logits = LogsOf({0.1, 0.4, 0.4, 0.1});
-  for (const SampleResult& r : {OnCpu(logits, row), OnRef<float>(logits, row), OnRef<double>(logits, row)}) {
+  for (const SampleResult& r : {OnTwins(logits, row), OnRef<float>(logits, row), OnRef<double>(logits, row)}) {
     EXPECT_EQ(r.token, 3);
     EXPECT_NEAR(r.logprob, std::log(0.1), 1e-6);
     ASSERT_EQ(r.top.size(), 3u);
@@ -248,13 +258,14 @@ TEST_F(Sampling, LogprobsAreOfTheRawLogitsLargestFirst) {
     EXPECT_NEAR(r.top[0].logprob, std::log(0.4), 1e-6);
   }
   row.top_logprobs = 0;
-  EXPECT_NEAR(OnCpu(logits, row).logprob, std::log(0.1), 1e-6);
-  EXPECT_TRUE(OnCpu(logits, row).top.empty());
+  EXPECT_NEAR(OnTwins(logits, row).logprob, std::log(0.1), 1e-6);
+  EXPECT_TRUE(OnTwins(logits, row).top.empty());
 }
 
 TEST(Logprobs, NonFiniteRowsAreReported) {
   for (const std::vector<float>& z : {std::vector<float>{0, kNan}, {kInfinity, 0}, {-kInfinity, -kInfinity}}) {
     EXPECT_FALSE(LogprobsCpu(z.data(), 2, 0, 1).finite);
+    EXPECT_FALSE(test::HasDevice() && test::LogprobsOnDevice({z.begin(), z.end()}, 0, 1).finite);
     EXPECT_FALSE(LogprobsRef(z.data(), 2, 0, 1).finite);
   }
 }

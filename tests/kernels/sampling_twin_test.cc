@@ -1,16 +1,19 @@
-// The CPU's sampler against its reference on random rows, and the frequencies of its draws.
+// The fast samplers against their reference on random rows, and the frequencies of its draws.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <random>
 #include <tuple>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "kernels/math/isa.h"
 #include "kernels/sampling/sampling.h"
+#include "tests/kernels/sampling_on_device.h"
 
 namespace barista {
 namespace {
@@ -84,25 +87,42 @@ bool WithinRounding(const std::vector<double>& distribution, double u, int32_t t
   return false;
 }
 
-// (vocabulary, widest instruction set); a machine without the set repeats the next narrower one.
-class SamplingTwin : public testing::TestWithParam<std::tuple<int64_t, CpuIsa>> {
+// Who draws: the CPU with its widest instruction set, or, without one, a device.
+using Sampler = std::optional<CpuIsa>;
+
+SampleResult Sample(Sampler sampler, const std::vector<float>& logits, const SampleRow& row) {
+  if (!sampler) return test::SampleOnDevice(logits, row);
+  std::vector<float> scratch(logits.size());
+  return SampleCpu(logits.data(), static_cast<int64_t>(logits.size()), row, scratch.data());
+}
+
+// (vocabulary, sampler); a machine without the instruction set repeats the next narrower one.
+class SamplingTwin : public testing::TestWithParam<std::tuple<int64_t, Sampler>> {
  protected:
-  void SetUp() override { LimitVectorIsa(std::get<1>(GetParam())); }
+  void SetUp() override {
+    if (sampler()) LimitVectorIsa(*sampler());
+  }
   void TearDown() override { LimitVectorIsa(CpuIsa::kAmx); }
+  static Sampler sampler() { return std::get<1>(GetParam()); }
 };
+
+std::vector<Sampler> Samplers() {
+  std::vector<Sampler> samplers = {CpuIsa::kPortable, CpuIsa::kAvx2, CpuIsa::kAvx512};
+  if (test::HasDevice()) samplers.push_back(std::nullopt);
+  return samplers;
+}
 
 TEST_P(SamplingTwin, DrawsTheReferencesTokenForAnyCombinationOfParameters) {
   const int64_t vocab = std::get<0>(GetParam());
   std::mt19937 random(static_cast<uint32_t>(vocab));
   const int cases = vocab > 10000 ? 40 : vocab > 1000 ? 300 : 1000;
-  std::vector<float> scratch(vocab);
   int equal = 0;
   for (int i = 0; i < cases; ++i) {
     Case c = MakeCase(vocab, random);
     c.row = {
         .params = &c.params, .counts = c.counts, .forbidden = c.forbidden, .choice = random(), .position = random()};
     const SampleResult ref = SampleRef(c.logits.data(), vocab, c.row);
-    const SampleResult cpu = SampleCpu(c.logits.data(), vocab, c.row, scratch.data());
+    const SampleResult cpu = Sample(sampler(), c.logits, c.row);
     ASSERT_EQ(cpu.finite, ref.finite) << "case " << i;
     equal += cpu.token == ref.token;
     if (cpu.token == ref.token) continue;
@@ -123,7 +143,8 @@ TEST_P(SamplingTwin, LogprobsAgreeInIdsAndValues) {
     const int32_t target = static_cast<int32_t>(random() % vocab);
     const int32_t k = Pick(random, {0, 1, 5, 20, 1000});
     const SampleResult ref = LogprobsRef(c.logits.data(), vocab, target, k);
-    const SampleResult cpu = LogprobsCpu(c.logits.data(), vocab, target, k);
+    const SampleResult cpu =
+        sampler() ? LogprobsCpu(c.logits.data(), vocab, target, k) : test::LogprobsOnDevice(c.logits, target, k);
     const auto expect_near = [](float a, float b) {
       EXPECT_TRUE(a == b || std::abs(a - b) <= 1e-5 * (1 + std::abs(b))) << a << " " << b;  // -inf equals -inf
     };
@@ -138,8 +159,7 @@ TEST_P(SamplingTwin, LogprobsAgreeInIdsAndValues) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Vocabularies, SamplingTwin,
-                         testing::Combine(testing::Values(1, 2, 17, 320, 5003, 50304),
-                                          testing::Values(CpuIsa::kPortable, CpuIsa::kAvx2, CpuIsa::kAvx512)));
+                         testing::Combine(testing::Values(1, 2, 17, 320, 5003, 50304), testing::ValuesIn(Samplers())));
 
 TEST(SamplingDraws, FrequenciesFitTheProbabilities) {
   std::mt19937 random(3);
@@ -180,7 +200,6 @@ TEST(SamplingDraws, FrequenciesFitTheProbabilities) {
 
 TEST(SamplingDraws, ARowsResultIsAFunctionOfTheRowAlone) {
   std::mt19937 random(11);
-  std::vector<float> scratch(50304);
   std::vector<Case> cases;
   std::vector<SampleResult> first;
   for (int i = 0; i < 8; ++i) cases.push_back(MakeCase(i % 2 ? 50304 : 333, random));
@@ -189,7 +208,7 @@ TEST(SamplingDraws, ARowsResultIsAFunctionOfTheRowAlone) {
       const size_t i = repeat == 0 ? n : cases.size() - 1 - n;  // other neighbours the second time
       Case& c = cases[i];
       c.row = {.params = &c.params, .counts = c.counts, .forbidden = c.forbidden, .position = i, .top_logprobs = 5};
-      SampleResult r = SampleCpu(c.logits.data(), static_cast<int64_t>(c.logits.size()), c.row, scratch.data());
+      SampleResult r = Sample(CpuIsa::kAmx, c.logits, c.row);
       if (repeat == 0) {
         first.push_back(r);
         continue;

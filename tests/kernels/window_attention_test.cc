@@ -5,13 +5,14 @@
 #include <cmath>
 
 #include "tests/support/compare.h"
+#include "tests/support/device.h"
 #include "tests/support/random_data.h"
 
 namespace barista {
 namespace {
 
 using test::Close;
-using test::ForEachIsa;
+using test::ForEachTwin;
 using test::Matrix;
 using test::Random;
 using test::Slots;
@@ -75,9 +76,15 @@ struct Problem {
     return args;
   }
   void Ref(Segments segments) { WindowAttentionRef<T>(Args(segments)); }
-  void Cpu(Segments segments) {
+  void Twin(Segments segments) {
+    WindowAttentionArgs args = Args(segments);
+    if (test::OnDevice()) {
+      test::Device device(q, k, v, p, y, keys, values);
+      device.MoveAll(args.q, args.k, args.v, args.weight, args.y, args.keys, args.values);
+      return WindowAttentionCuda(args, device.Step(segments), device.queue());
+    }
     for (const Segment& s : segments) {
-      for (int64_t g = 0; g < shape.G; ++g) WindowAttentionCpu(Args(segments), s, g);
+      for (int64_t g = 0; g < shape.G; ++g) WindowAttentionCpu(args, s, g);
     }
   }
 
@@ -102,7 +109,7 @@ void ExpectSame(const Problem<A>& actual, const Problem<B>& expected, std::vecto
 
 class WindowAttentionShapes : public ::testing::TestWithParam<Shape> {};
 
-TEST_P(WindowAttentionShapes, CpuFollowsTheEquationInBothForms) {
+TEST_P(WindowAttentionShapes, TwinsFollowTheEquationInBothForms) {
   for (const bool prefill : {false, true}) {
     const Inputs in = RandomInputs(GetParam(), 1 + 63 + 500, 21);
     const std::vector<Segment> segments = {{5, 0, 1, 0, prefill}, {0, 1, 63, 0, prefill}, {3, 64, 500, 0, prefill}};
@@ -111,9 +118,9 @@ TEST_P(WindowAttentionShapes, CpuFollowsTheEquationInBothForms) {
     Problem<float> plain(in);
     plain.Ref(segments);
     ExpectSame(plain, truth, {0, 1, 3, 5}, kFloat);
-    ForEachIsa([&] {
+    ForEachTwin([&] {
       Problem<float> run(in);
-      run.Cpu(segments);
+      run.Twin(segments);
       ExpectSame(run, truth, {0, 1, 3, 5}, kFloat);
     });
   }
@@ -123,24 +130,24 @@ TEST_P(WindowAttentionShapes, PrefillDecodeAndPrefillContinueOneAnother) {
   const Inputs in = RandomInputs(GetParam(), 500, 22);
   Problem<double> truth(in);
   truth.Ref({{4, 0, 500, 0, false}});
-  ForEachIsa([&] {
+  ForEachTwin([&] {
     Problem<float> run(in);
-    run.Cpu({{4, 0, 150, 0, true}});
-    for (int32_t t = 150; t < 180; ++t) run.Cpu({{4, t, 1, t, false}});
-    run.Cpu({{4, 180, 3, 180, true}});
-    run.Cpu({{4, 183, 317, 183, true}});
+    run.Twin({{4, 0, 150, 0, true}});
+    for (int32_t t = 150; t < 180; ++t) run.Twin({{4, t, 1, t, false}});
+    run.Twin({{4, 180, 3, 180, true}});
+    run.Twin({{4, 183, 317, 183, true}});
     ExpectSame(run, truth, {4}, kFloat);
   });
 }
 
 TEST_P(WindowAttentionShapes, CutsAtMultiplesOfTheChunkKeepTheBits) {
   const Inputs in = RandomInputs(GetParam(), 300, 23);
-  ForEachIsa([&] {
+  ForEachTwin([&] {
     Problem<float> whole(in), cut(in);
-    whole.Cpu({{2, 0, 300, 0, true}});
-    cut.Cpu({{2, 0, 64, 0, true}});
-    cut.Cpu({{2, 64, 128, 64, true}});
-    cut.Cpu({{2, 192, 108, 192, true}});
+    whole.Twin({{2, 0, 300, 0, true}});
+    cut.Twin({{2, 0, 64, 0, true}});
+    cut.Twin({{2, 64, 128, 64, true}});
+    cut.Twin({{2, 192, 108, 192, true}});
     EXPECT_EQ(cut.y.values(), whole.y.values());
     EXPECT_EQ(cut.keys.values(2), whole.keys.values(2));
   });
@@ -157,11 +164,11 @@ INSTANTIATE_TEST_SUITE_P(All, WindowAttentionShapes,
 TEST(WindowAttention, NeighboursInTheBatchDoNotChangeTheBits) {
   const Inputs in = RandomInputs({4, 2, 96, 20, 20, false, 0, DType::kBF16}, 100, 24);
   for (const bool prefill : {false, true}) {
-    ForEachIsa([&] {
+    ForEachTwin([&] {
       Problem<float> together(in), alone(in);
-      together.Cpu({{5, 0, 37, 0, prefill}, {1, 37, 63, 0, prefill}});
-      alone.Cpu({{1, 37, 63, 0, prefill}});
-      alone.Cpu({{5, 0, 37, 0, prefill}});
+      together.Twin({{5, 0, 37, 0, prefill}, {1, 37, 63, 0, prefill}});
+      alone.Twin({{1, 37, 63, 0, prefill}});
+      alone.Twin({{5, 0, 37, 0, prefill}});
       EXPECT_EQ(together.y.values(), alone.y.values());
     });
   }
@@ -175,9 +182,9 @@ TEST(WindowAttention, ExtremeScoresKeepTheEquation) {
   Problem<double> truth(in);
   truth.Ref({{0, 0, 300, 0, false}});
   for (const bool prefill : {false, true}) {
-    ForEachIsa([&] {
+    ForEachTwin([&] {
       Problem<float> run(in);
-      run.Cpu({{0, 0, 300, 0, prefill}});
+      run.Twin({{0, 0, 300, 0, prefill}});
       EXPECT_TRUE(Close(run.y.values(), truth.y.values(), {1e-4, 1e-4}));
     });
   }
@@ -187,12 +194,12 @@ TEST(WindowAttention, ExtremeScoresKeepTheEquation) {
 TEST(WindowAttention, RowsBeyondTheSequenceAreNotRead) {
   const Inputs in = RandomInputs({2, 1, 20, 128, 128, false, 0, DType::kF32}, 100, 26);
   for (const bool prefill : {false, true}) {
-    ForEachIsa([&] {
+    ForEachTwin([&] {
       Problem<float> clean(in), dirty(in);
       dirty.keys = Slots(kSlots, 128 * 20, DType::kF32, NAN);
       dirty.values = Slots(kSlots, 128 * 20, DType::kF32, NAN);
-      clean.Cpu({{0, 0, 100, 0, prefill}});
-      dirty.Cpu({{0, 0, 100, 0, prefill}});
+      clean.Twin({{0, 0, 100, 0, prefill}});
+      dirty.Twin({{0, 0, 100, 0, prefill}});
       EXPECT_EQ(dirty.y.values(), clean.y.values());
     });
   }

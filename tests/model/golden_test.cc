@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "absl/strings/match.h"
+#include "tests/support/device_backend.h"
 #include "tests/support/loaded_model.h"
 
 namespace barista {
@@ -25,6 +26,8 @@ const std::vector<Arithmetic>& Arithmetics() {
       {"cpu", {.kind = "cpu", .threads = 2}, std::nullopt},
       {"cpu_portable", {.kind = "cpu", .threads = 1, .cpu_isa = "portable"}, std::nullopt},
       {"cpu_bf16", {.kind = "cpu", .threads = 2}, DType::kBF16},
+      {"cuda", {.kind = "cuda"}, std::nullopt},
+      {"cuda_bf16", {.kind = "cuda"}, DType::kBF16},
   };
   return all;
 }
@@ -39,7 +42,9 @@ void PrintTo(const Case& c, std::ostream* out) { *out << c.directory << " on " <
 std::vector<Case> Cases() {
   std::vector<Case> cases;
   for (const std::string& directory : GoldenDirectories()) {
-    for (const Arithmetic& a : Arithmetics()) cases.push_back({directory, a});
+    for (const Arithmetic& a : Arithmetics()) {
+      if (a.backend.kind != "cuda" || test::HasDevice()) cases.push_back({directory, a});
+    }
   }
   return cases;
 }
@@ -51,7 +56,7 @@ class GoldenTest : public testing::TestWithParam<Case> {
   // Weights or stored rings of 16 bits.
   bool bf16() const {
     return GetParam().arithmetic.weights == DType::kBF16 ||
-           (absl::EndsWith(directory(), "bf16-post-mixed") && GetParam().arithmetic.backend.kind == "cpu");
+           (absl::EndsWith(directory(), "bf16-post-mixed") && GetParam().arithmetic.backend.kind != "ref");
   }
   // Max abs error over max abs logit. bf16 products of extreme logits only have to be finite.
   double tolerance() const {
@@ -59,8 +64,14 @@ class GoldenTest : public testing::TestWithParam<Case> {
     return extreme() ? 2e-4 : 2e-5;
   }
   LoadedModel Load() const {
-    return LoadedModel::Load(directory(), GetParam().arithmetic.backend,
+    return LoadedModel::Load(directory(), test::MakeBackendUnderTest(GetParam().arithmetic.backend),
                              {.weights_dtype = GetParam().arithmetic.weights, .rows_max = 512});
+  }
+  // The shim takes milliseconds a token: one row, its first chunk and part of the next.
+  bool device() const { return GetParam().arithmetic.backend.kind == "cuda"; }
+  int64_t rows(const GoldenTensor<int32_t>& tokens) const { return device() ? 1 : tokens.shape[0]; }
+  int32_t length(const GoldenTensor<int32_t>& tokens) const {
+    return static_cast<int32_t>(device() ? std::min<int64_t>(tokens.shape[1], 110) : tokens.shape[1]);
   }
   bool classifier() const { return directory().find("cls") != std::string::npos; }
 };
@@ -89,7 +100,7 @@ TEST_P(GoldenTest, LogitsForAnySplitOfTheTokens) {
   const auto logits = golden.Read<float>("logits");
   if (classifier()) {
     double error = 0;
-    for (int64_t row = 0; row < tokens.shape[0]; ++row) {
+    for (int64_t row = 0; row < rows(tokens); ++row) {
       std::vector<int32_t> ids(tokens.row(row).begin(), tokens.row(row).end());
       if (absl::StrContains(directory(), "official")) {
         while (ids.back() == 256) ids.pop_back();
@@ -100,13 +111,15 @@ TEST_P(GoldenTest, LogitsForAnySplitOfTheTokens) {
     EXPECT_LE(error, bf16() ? 2e-2 : 1e-4);
     return;
   }
-  for (int64_t row = 0; row < tokens.shape[0]; ++row) {
+  for (int64_t row = 0; row < rows(tokens); ++row) {
     const absl::Span<const int32_t> ids = tokens.row(row);
-    const int32_t count = static_cast<int32_t>(ids.size());
-    ExpectNear(m.Run(ids, {count}, false), logits.row(row), tolerance(), "one prefill");
-    ExpectNear(m.Run(ids, std::vector<int32_t>(count, 1), true), logits.row(row), tolerance(), "single steps");
-    for (uint32_t seed = 0; seed < 3; ++seed) {
-      ExpectNear(m.Run(ids, RandomCuts(count, seed), true), logits.row(row), tolerance(), "random cuts");
+    const int32_t count = length(tokens), steps = device() ? 40 : count;
+    const int64_t vocab = static_cast<int64_t>(logits.row(row).size() / ids.size());
+    const auto want = [&](int64_t positions) { return logits.row(row).first(positions * vocab); };
+    ExpectNear(m.Run(ids, {count}, false), want(count), tolerance(), "one prefill");
+    ExpectNear(m.Run(ids, std::vector<int32_t>(steps, 1), true), want(steps), tolerance(), "single steps");
+    for (uint32_t seed = 0; seed < (device() ? 1u : 3u); ++seed) {
+      ExpectNear(m.Run(ids, RandomCuts(count, seed), true), want(count), tolerance(), "random cuts");
     }
   }
 }
@@ -117,10 +130,11 @@ TEST_P(GoldenTest, Bf16ArithmeticAgainstTheReferenceOnTheSameWeights) {
   // The narrow networks of `extra` (D 24 to 48, large random gains) average less rounding out: measured up to 1.2e-2.
   const double tolerance = absl::StrContains(directory(), "/extra/") ? 2e-2 : 1e-2;
   LoadedModel m = Load();
-  LoadedModel ref = LoadedModel::Load(directory(), {.kind = "ref"}, {.weights_dtype = DType::kBF16, .rows_max = 512});
+  LoadedModel ref =
+      LoadedModel::Load(directory(), BackendOptions{.kind = "ref"}, {.weights_dtype = DType::kBF16, .rows_max = 512});
   const auto tokens = GoldenFile(directory()).Read<int32_t>("tokens");
-  for (int64_t row = 0; row < tokens.shape[0]; ++row) {
-    const int32_t count = static_cast<int32_t>(tokens.row(row).size());
+  for (int64_t row = 0; row < rows(tokens); ++row) {
+    const int32_t count = length(tokens);
     std::vector<float> want;
     for (const auto& logits : ref.Run(tokens.row(row), {count}, false))
       want.insert(want.end(), logits.begin(), logits.end());

@@ -23,13 +23,17 @@ struct LoadedModel {
 
   static LoadedModel Load(const std::string& directory, const BackendOptions& backend_options,
                           const ModelOptions& options = {}, int32_t slots = 4) {
+    auto backend = MakeBackend(backend_options);
+    EXPECT_TRUE(backend.ok()) << backend.status();
+    return Load(directory, *std::move(backend), options, slots);
+  }
+  static LoadedModel Load(const std::string& directory, std::unique_ptr<Backend> backend,
+                          const ModelOptions& options = {}, int32_t slots = 4) {
     LoadedModel m;
     auto checkpoint = Checkpoint::Open(directory);
     EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
     m.checkpoint = *std::move(checkpoint);
-    auto backend = MakeBackend(backend_options);
-    EXPECT_TRUE(backend.ok()) << backend.status();
-    m.backend = *std::move(backend);
+    m.backend = std::move(backend);
     auto model = Model::Load(*m.checkpoint, *m.backend, options);
     EXPECT_TRUE(model.ok()) << model.status();
     m.model = *std::move(model);
@@ -40,11 +44,10 @@ struct LoadedModel {
   }
 
   std::vector<double> ReadRow(const Rows& rows, int64_t r) const {
+    std::vector<std::byte> host(rows.cols * SizeOf(rows.dtype));
+    backend->Download(host.data(), rows.Slice(r, 1).data, host.size());
     std::vector<double> row(rows.cols);
-    for (int64_t i = 0; i < rows.cols; ++i) {
-      row[i] =
-          LoadAsDouble(static_cast<const std::byte*>(rows.data) + r * rows.stride * SizeOf(rows.dtype), rows.dtype, i);
-    }
+    for (int64_t i = 0; i < rows.cols; ++i) row[i] = LoadAsDouble(host.data(), rows.dtype, i);
     return row;
   }
 

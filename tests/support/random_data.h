@@ -65,7 +65,8 @@ class Matrix {
   }
 
   Rows view() { return {data_.data(), DTypeOf<T>::value, rows_, cols_, stride_}; }
-  std::vector<double> values() const {  // without the gaps
+  const std::vector<T, AlignedAllocator<T>>& data() const { return data_; }  // with the gaps
+  std::vector<double> values() const {                                       // without the gaps
     std::vector<double> x;
     for (int64_t i = 0; i < rows_ * cols_; ++i)
       x.push_back(static_cast<double>(data_[i / cols_ * stride_ + i % cols_]));
@@ -94,6 +95,7 @@ class Slots {
   }
 
   SlotArray array() { return {data_.data(), dtype_, slot_bytes_}; }
+  const std::vector<std::byte, AlignedAllocator<std::byte>>& data() const { return data_; }
   std::vector<double> values(int32_t slot) const {
     std::vector<double> x;
     for (int64_t i = 0; i < count_; ++i) x.push_back(LoadAsDouble(data_.data() + slot * slot_bytes_, dtype_, i));

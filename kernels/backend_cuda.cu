@@ -1,0 +1,112 @@
+#include <cuda_runtime.h>
+
+#include "absl/base/internal/raw_logging.h"
+#include "absl/strings/str_cat.h"
+#include "kernels/backend_cuda.h"
+#include "kernels/cuda/memory.h"
+#include "kernels/cuda/status.h"
+
+namespace barista {
+
+absl::StatusOr<std::unique_ptr<Backend>> CudaBackend::Create(const BackendOptions&) {
+  int devices = 0;
+  cudaError_t error = cudaGetDeviceCount(&devices);
+  if (error != cudaSuccess || devices == 0) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "backend \"cuda\" needs an NVIDIA card and its driver, and there is none here: ", cudaGetErrorString(error),
+        " (", cudaGetErrorName(error), ")"));
+  }
+  cudaDeviceProp card = {};
+  error = cudaSetDevice(0);
+  if (error == cudaSuccess) error = cudaGetDeviceProperties(&card, 0);
+  cudaStream_t stream = nullptr, copies = nullptr;
+  cudaEvent_t queued = nullptr;
+  if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+  if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&copies, cudaStreamNonBlocking);
+  if (error == cudaSuccess) error = cudaEventCreateWithFlags(&queued, cudaEventDisableTiming);
+  if (error != cudaSuccess) return ToStatus(error, "the first card");
+  const std::string description =
+      absl::StrCat("cuda: ", card.name, ", compute capability ", card.major, ".", card.minor, ", ",
+                   card.multiProcessorCount, " multiprocessors, ", card.totalGlobalMem >> 20, " MiB");
+  return std::unique_ptr<Backend>(new CudaBackend(stream, copies, queued, card.multiProcessorCount, description));
+}
+
+CudaBackend::~CudaBackend() {
+  cudaStreamSynchronize(queue_.stream());
+  cudaEventDestroy(queued_);
+  cudaStreamDestroy(copies_);
+  cudaStreamDestroy(queue_.stream());
+}
+
+absl::StatusOr<std::unique_ptr<Linear>> CudaBackend::MakeLinear(LinearParts parts, std::optional<Activation> act) {
+  absl::StatusOr<std::unique_ptr<CudaLinear>> linear = CudaLinear::Create(parts, act);
+  if (!linear.ok()) return linear.status();
+  in_max_ = std::max(in_max_, (*linear)->in());
+  return std::unique_ptr<Linear>(*std::move(linear));
+}
+
+absl::StatusOr<Buffer> CudaBackend::Allocate(size_t bytes, absl::string_view what) {
+  return AllocateDevice(bytes, what);
+}
+
+absl::Status CudaBackend::Reserve(const StepSizes& sizes) {
+  constexpr int64_t kLatentsMax = 384;  // what a block's shared memory holds of a chunk
+  if (sizes.head_dim > kCudaHeadDimMax || sizes.latents > kLatentsMax) {
+    return absl::InvalidArgumentError(absl::StrCat("head_dim is ", sizes.head_dim, " and latents_per_head ",
+                                                   sizes.latents, "; backend cuda takes at most ", kCudaHeadDimMax,
+                                                   " and ", kLatentsMax));
+  }
+  absl::StatusOr<std::unique_ptr<StepStage>> stage = StepStage::Create(sizes.rows);
+  if (!stage.ok()) return stage.status();
+  stage_ = *std::move(stage);
+  // Every row may be a chunk of its own.
+  absl::StatusOr<Buffer> workspace =
+      AllocateDevice(sizes.rows * LatteWorkspaceBytes(sizes.kv_heads, sizes.latents, sizes.head_dim), "Latte's chunks");
+  if (!workspace.ok()) return workspace.status();
+  workspace_ = *std::move(workspace);
+  absl::StatusOr<std::unique_ptr<CudaSampler>> sampler = CudaSampler::Create(sizes.logits_rows, sizes.vocab);
+  if (!sampler.ok()) return sampler.status();
+  sampler_ = *std::move(sampler);
+  return matmul_.Reserve(std::max(sizes.rows, sizes.logits_rows), 2 * in_max_);
+}
+
+void CudaBackend::BeginStep(Segments segments, absl::Span<const int32_t> tokens, absl::Span<const int64_t> positions) {
+  step_ = &stage_->Stage(segments, tokens, positions, queue_);
+}
+
+void CudaBackend::Embed(const EmbedArgs& args) {
+  EmbedArgs on_device = args;
+  on_device.tokens = {step_->tokens, args.tokens.size()};
+  on_device.positions = {step_->positions, args.positions.size()};
+  EmbedCuda(on_device, queue_);
+}
+
+void CudaBackend::Rotate(const RotateArgs& args) {
+  RotateArgs on_device = args;
+  on_device.positions = {step_->positions, args.positions.size()};
+  RotateCuda(on_device, queue_);
+}
+
+void CudaBackend::Copy(void* dst, const void* src, size_t bytes) {
+  const cudaError_t error = cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToDevice, queue_.stream());
+  if (error != cudaSuccess) queue_.Fail(ToStatus(error, "a copy on the device"));
+}
+
+// After everything that was queued before, beside everything that is queued later. Where that fails, the process ends:
+// its caller would take for a session's state, and keep, whatever lies at the other end.
+void CudaBackend::Move(void* dst, const void* src, size_t bytes, bool to_device) {
+  const std::lock_guard<std::mutex> lock(copies_mutex_);
+  const cudaMemcpyKind kind = to_device ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToHost;
+  cudaError_t error = cudaEventRecord(queued_, queue_.stream());
+  if (error == cudaSuccess) error = cudaStreamWaitEvent(copies_, queued_, 0);
+  if (error == cudaSuccess) error = cudaMemcpyAsync(dst, src, bytes, kind, copies_);
+  if (error == cudaSuccess) error = cudaStreamSynchronize(copies_);
+  if (error != cudaSuccess) {
+    ABSL_RAW_LOG(FATAL, "a copy of %zu bytes %s the device failed: %s", bytes, to_device ? "to" : "from",
+                 cudaGetErrorString(error));
+  }
+}
+void CudaBackend::Upload(void* dst, const void* src, size_t bytes) { Move(dst, src, bytes, true); }
+void CudaBackend::Download(void* dst, const void* src, size_t bytes) { Move(dst, src, bytes, false); }
+
+}  // namespace barista

@@ -1,0 +1,9 @@
+#include "kernels/backend_cuda.h"
+
+namespace barista {
+
+absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(const BackendOptions& options) {
+  return CudaBackend::Create(options);
+}
+
+}  // namespace barista

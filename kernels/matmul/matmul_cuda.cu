@@ -1,0 +1,104 @@
+#include <algorithm>
+
+#include "kernels/cuda/memory.h"
+#include "kernels/matmul/matmul_cuda.h"
+#include "kernels/matmul/product_bf16_cuda.h"
+#include "kernels/matmul/product_float_cuda.h"
+
+namespace barista {
+namespace {
+
+const CudaLinear& WeightOf(const LinearCall& call) { return *static_cast<const CudaLinear*>(call.weight); }
+
+int TilesIn(const LinearCall& call) { return static_cast<int>(WeightOf(call).stride() / kTileIn); }
+
+int64_t PackedBytes(int64_t rows, int64_t tiles_in) {
+  return RoundUp<int64_t>(rows, kTileBatch) * tiles_in * kTileIn * static_cast<int64_t>(sizeof(BFloat16));
+}
+
+bool SameRows(const Packing& p, const LinearCall& call) {
+  return p.x.data == call.x.data && p.x.stride == call.x.stride && p.rows == call.x.rows && p.in == call.x.cols;
+}
+
+Product ProductOf(const LinearCall& call) {
+  const CudaLinear& weight = WeightOf(call);
+  Product p;
+  p.weight = weight.weight();
+  p.x = call.x;
+  p.in = weight.in();
+  p.stride = weight.stride();
+  p.tiles_in = TilesIn(call);
+  p.slices = weight.slices();
+  p.units = weight.units();
+  p.ending.y = call.y;
+  p.ending.bias = weight.bias();
+  p.ending.rows = call.x.rows;
+  p.ending.out = weight.out();
+  p.ending.act = weight.act().value_or(Activation::kSilu);
+  p.ending.activated = weight.act().has_value();
+  p.ending.gated = weight.gated();
+  p.ending.accumulate = call.accumulate;
+  return p;
+}
+
+}  // namespace
+
+absl::Status CudaMatmul::Reserve(int64_t rows_max, int64_t in) {
+  const size_t bytes = static_cast<size_t>(PackedBytes(rows_max, CeilDiv<int64_t>(in, kTileIn)));
+  if (bytes <= room_.size()) return absl::OkStatus();
+  absl::StatusOr<Buffer> room = AllocateDevice(bytes, "packed activations");
+  if (!room.ok()) return room.status();
+  room_ = *std::move(room);
+  return absl::OkStatus();
+}
+
+void CudaMatmul::Multiply(absl::Span<const LinearCall> calls, CudaQueue& queue) {
+  for (const DType dtype : {DType::kBF16, DType::kF16, DType::kF32}) {
+    together_.clear();
+    for (const LinearCall& call : calls) {
+      if (WeightOf(call).dtype() == dtype && call.x.rows > 0) together_.push_back(&call);
+    }
+    if (!together_.empty()) RunTogether(together_, queue);
+  }
+}
+
+// As many calls a launch as its parameters and the room for packed rows hold.
+void CudaMatmul::RunTogether(absl::Span<const LinearCall* const> calls, CudaQueue& queue) {
+  const DType dtype = WeightOf(*calls[0]).dtype();
+  int64_t rows = 0;
+  for (const LinearCall* call : calls) rows = std::max(rows, call->x.rows);
+  const bool packed = dtype == DType::kBF16 && rows > kDirectRowsMax;
+  Products products;
+  Packings packings;
+  size_t used = 0;
+  const auto run = [&] {
+    if (packed) PackRows(packings, queue);
+    if (dtype == DType::kBF16) {
+      RunBf16Products(products, rows, multiprocessors_, queue);
+    } else {
+      RunFloatProducts(products, dtype, rows, queue);
+    }
+    products.count = packings.count = 0;
+    used = 0;
+  };
+  for (const LinearCall* call : calls) {
+    const size_t bytes = packed ? static_cast<size_t>(PackedBytes(call->x.rows, TilesIn(*call))) : 0;
+    if (products.count == kProductsMax || used + bytes > room_.size()) run();
+    Product& product = products.of[products.count++] = ProductOf(*call);
+    if (!packed) continue;
+    int i = 0;
+    while (i < packings.count && !SameRows(packings.of[i], *call)) ++i;
+    if (i == packings.count) {
+      packings.of[packings.count++] = {.x = call->x,
+                                       .rows = call->x.rows,
+                                       .in = call->x.cols,
+                                       .tiles_in = TilesIn(*call),
+                                       .packed = reinterpret_cast<uint2*>(room_.data() + used)};
+      used += bytes;
+    }
+    product.packed = packings.of[i].packed;
+  }
+  run();
+}
+
+}  // namespace barista

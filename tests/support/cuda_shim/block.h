@@ -1,0 +1,13 @@
+// The executor of launches on the calling thread.
+#pragma once
+
+#include <string>
+
+#include "cuda_runtime.h"
+
+namespace barista::shim {
+
+// Runs call(context) in every thread of every block of the grid. Empty, or what was wrong and where.
+std::string RunGrid(dim3 grid, dim3 block, size_t shared, void (*call)(void*), void* context);
+
+}  // namespace barista::shim

@@ -1,0 +1,141 @@
+// The runtime's calls on host memory.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "cuda_runtime.h"
+#include "tests/support/cuda_shim/block.h"
+
+namespace {
+
+constexpr size_t kAlignment = 256;  // as cudaMalloc's
+
+struct Mapping {
+  void* begin;
+  size_t bytes;
+};
+
+struct Runtime {
+  std::mutex mutex;
+  std::map<void*, Mapping> mappings;  // by what cudaMalloc gave
+  std::string report;
+  cudaError_t broken = cudaSuccess;
+};
+
+Runtime& TheRuntime() {
+  static Runtime& runtime = *new Runtime;
+  return runtime;
+}
+
+}  // namespace
+
+// Memory ends, rounded up to its alignment where it is large and to 16 bytes where it is small, at a page without
+// access.
+cudaError_t cudaMalloc(void** memory, size_t bytes) {
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t alignment = bytes < kAlignment ? 16 : kAlignment;
+  const size_t used = (bytes + alignment - 1) / alignment * alignment;
+  const size_t mapped = (used + page - 1) / page * page + page;
+  void* begin = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (begin == MAP_FAILED) return cudaErrorMemoryAllocation;
+  std::byte* end = static_cast<std::byte*>(begin) + mapped - page;
+  mprotect(end, page, PROT_NONE);
+  *memory = end - used;
+  Runtime& runtime = TheRuntime();
+  const std::lock_guard<std::mutex> lock(runtime.mutex);
+  runtime.mappings[*memory] = {begin, mapped};
+  return cudaSuccess;
+}
+
+cudaError_t cudaFree(void* memory) {
+  if (memory == nullptr) return cudaSuccess;
+  Runtime& runtime = TheRuntime();
+  const std::lock_guard<std::mutex> lock(runtime.mutex);
+  const auto found = runtime.mappings.find(memory);
+  if (found == runtime.mappings.end()) return cudaErrorInvalidValue;
+  munmap(found->second.begin, found->second.bytes);
+  runtime.mappings.erase(found);
+  return cudaSuccess;
+}
+
+cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
+  *memory = std::malloc(bytes);
+  return *memory == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
+}
+cudaError_t cudaFreeHost(void* memory) {
+  std::free(memory);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
+  if (bytes > 0) std::memmove(to, from, bytes);
+  return TheRuntime().broken;
+}
+cudaError_t cudaMemsetAsync(void* to, int byte, size_t bytes, cudaStream_t) {
+  std::memset(to, byte, bytes);
+  return TheRuntime().broken;
+}
+
+const char* cudaGetErrorString(cudaError_t error) {
+  if (error == cudaErrorLaunchFailure && !TheRuntime().report.empty()) return TheRuntime().report.c_str();
+  return cudaGetErrorName(error);
+}
+const char* cudaGetErrorName(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess:
+      return "cudaSuccess";
+    case cudaErrorInvalidValue:
+      return "cudaErrorInvalidValue";
+    case cudaErrorMemoryAllocation:
+      return "cudaErrorMemoryAllocation";
+    case cudaErrorIllegalAddress:
+      return "cudaErrorIllegalAddress";
+    case cudaErrorLaunchFailure:
+      return "cudaErrorLaunchFailure";
+  }
+  return "?";
+}
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  *properties = {
+      .name = "host shim", .major = 9, .minor = 0, .multiProcessorCount = 4, .totalGlobalMem = size_t{8} << 30};
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  *stream = nullptr;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamSynchronize(cudaStream_t) { return TheRuntime().broken; }
+cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = nullptr;
+  return cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaEventSynchronize(cudaEvent_t) { return TheRuntime().broken; }
+
+namespace barista::shim {
+
+cudaError_t Run(const cudaLaunchConfig_t& config, void (*call)(void*), void* context) {
+  Runtime& runtime = TheRuntime();
+  const std::lock_guard<std::mutex> lock(runtime.mutex);
+  if (runtime.broken != cudaSuccess) return runtime.broken;
+  runtime.report = RunGrid(config.gridDim, config.blockDim, config.dynamicSmemBytes, call, context);
+  return runtime.report.empty() ? cudaSuccess : cudaErrorLaunchFailure;
+}
+
+void Break(cudaError_t error) { TheRuntime().broken = error; }
+void Heal() { TheRuntime().broken = cudaSuccess; }
+
+}  // namespace barista::shim
