@@ -2,8 +2,11 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -27,6 +30,7 @@ namespace {
 constexpr int kOk = 0;
 constexpr int kUsage = 64;        // EX_USAGE: flags
 constexpr int kUnavailable = 69;  // EX_UNAVAILABLE: a port is taken
+constexpr int kSoftware = 70;     // EX_SOFTWARE: the device failed while serving
 constexpr int kConfig = 78;       // EX_CONFIG: config file, checkpoint, backend, memory
 
 constexpr char kVersion[] = "0.1.0";
@@ -154,6 +158,7 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
   if (peer != nullptr) {
     tiers.hand_over = [&peer](const std::string& key, absl::string_view bytes) { return peer->Import(key, bytes); };
   }
+  std::atomic<bool> device_failed = false;
   Engine engine(**model, *pool, tokenizer->get(), metrics, clock,
                 {.queue_requests_max = static_cast<size_t>(config.limits.queue_requests_max),
                  .outbox_events_max = static_cast<size_t>(config.outbox_events_max),
@@ -163,7 +168,12 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
                  .checkpoint_bytes = plan->checkpoint_bytes,
                  .rewind_tokens_max = config.limits.rewind_tokens_max,
                  .prefix_tokens_min = config.prefix_tokens_min,
-                 .tiers = tiers});
+                 .tiers = tiers,
+                 .on_device_failure = [&device_failed](const absl::Status& status) {
+                   LogError("device_failed", {{"error", std::string(status.message())}});
+                   device_failed = true;
+                   kill(getpid(), SIGTERM);  // wakes the wait for signals
+                 }});
   engine.Adopt(stored);
   ReplayCache replays;
   Serving serving = {.engine = engine,
@@ -215,6 +225,12 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
   sigaddset(&signals, SIGINT);
   int signal = 0;
   sigwait(&signals, &signal);
+  if (device_failed) {  // nothing in the device's memory can be told from garbage: no session is parked
+    (*server)->SetNotServing();
+    (*server)->Shutdown(Seconds(1));
+    FlushLog();
+    std::_Exit(kSoftware);
+  }
   LogInfo("draining", {{"signal", signal}, {"seconds_max", config.drain_seconds}});
   engine.Drain();  // first, so that whoever sees the change of health finds new calls refused
   (*server)->SetNotServing();

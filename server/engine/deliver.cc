@@ -98,6 +98,22 @@ void Engine::EndNonFinite(ActiveCall& active, absl::string_view where) {
                                      active.request().session.empty() ? "" : ", and its session with it")));
 }
 
+bool Engine::DeviceFailed() {
+  if (!device_error_.ok()) return true;
+  const absl::Status status = model_.backend().status();
+  if (status.ok()) return false;
+  device_error_ = MakeError({.reason = ErrorReason::kEngineFailed}, status.message());
+  {
+    absl::MutexLock lock(&mutex_);
+    draining_ = true;
+  }
+  for (const std::unique_ptr<ActiveCall>& active : running_) {
+    if (!active->ended) End(*active, device_error_);
+  }
+  if (options_.on_device_failure) options_.on_device_failure(status);
+  return true;
+}
+
 void Engine::End(ActiveCall& active, absl::Status status, std::vector<double> class_logits) {
   const TimePoint now = clock_.Now();
   const bool admitted = active.admitted != TimePoint();

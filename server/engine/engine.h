@@ -36,6 +36,8 @@ struct EngineOptions {
   int64_t rewind_tokens_max = 256;    // that a session can be put back, from kept states
   int64_t prefix_tokens_min = 256;    // of a prompt whose state is worth keeping
   TierOptions tiers;                  // its workers default to one that does everything at once
+  // The engine's thread, once: the device failed for good and all calls were ended with kEngineFailed.
+  std::function<void(const absl::Status&)> on_device_failure;
 };
 
 class Engine {
@@ -147,6 +149,8 @@ class Engine {
   void End(ActiveCall& active, absl::Status status, std::vector<double> class_logits = {});
   void EndNonFinite(ActiveCall& active, absl::string_view where);
   void RemoveEnded();
+  // Whether the device failed; the first time it ends all calls that run and refuses new ones.
+  bool DeviceFailed();
   void UpdateGauges();
 
   Model& model_;
@@ -166,6 +170,7 @@ class Engine {
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status device_error_;  // the engine's thread; what every call ends with once it is set
   bool parking_ ABSL_GUARDED_BY(mutex_) = false;
   int64_t sessions_count_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t not_parked_ ABSL_GUARDED_BY(mutex_) = 0;  // sessions, while parking_

@@ -112,6 +112,7 @@ void Engine::SampleRows(absl::Span<const Due> dues, const Rows& logits) {
   }
   sample_results_.assign(dues.size(), SampleResult{});
   model_.backend().Sample(logits, sample_rows_, absl::MakeSpan(sample_results_));
+  if (DeviceFailed()) return;
   for (size_t i = 0; i < dues.size(); ++i) {
     const auto& [active, c, rows] = dues[i];
     if (active->ended) continue;

@@ -8,6 +8,7 @@ namespace barista {
 bool Engine::Step() {
   RunPosted();
   TakeSubmitted();
+  if (!device_error_.ok()) return EndAll(device_error_), false;
   Reap();
   ServeArriving();
   TakeFed();  // of calls that have just got their session too
@@ -39,7 +40,7 @@ bool Engine::Step() {
     metrics_.step_tokens.Observe(static_cast<double>(tokens));
     metrics_.batch_size.Observe(static_cast<double>(plan_.size()));
   }
-  KeepAnchors();
+  if (!DeviceFailed()) KeepAnchors();
   RemoveEnded();
   UpdateGauges();
   return worked;
@@ -132,6 +133,7 @@ void Engine::ScorePrompts() {
           absl::MakeConstSpan(request.prompt).subspan(active.prompt_done + 1 + done, count);
       model_.backend().Logprobs(logits, targets, request.prompt_logprobs,
                                 absl::MakeSpan(event.tokens).subspan(done, count));
+      if (DeviceFailed()) return;
     }
     const bool finite =
         std::all_of(event.tokens.begin(), event.tokens.end(), [](const SampleResult& r) { return r.finite; });

@@ -22,11 +22,15 @@ class EngineTest : public testing::Test {
   void Start(int32_t slots, EngineOptions options = {}, const std::string& backend = "cpu",
              const std::string& directory = "tests/golden/variants/macchiato-rglru") {
     engine_.reset();  // before what it holds on to
-    m_ = LoadedModel::Load(directory, {.kind = backend, .threads = 1}, {.rows_max = 128, .logits_rows_max = 8}, slots);
+    m_ = LoadedModel::Load(directory, BackendOf(backend), {.rows_max = 128, .logits_rows_max = 8}, slots);
     options.poison_freed_slots = true;
     format_.emplace(m_.model->state_layout(), std::string(64, 'a'), m_.model->config().vocab_size);
     options.tiers.format = &*format_;
     engine_ = std::make_unique<Engine>(*m_.model, *m_.pool, nullptr, metrics_, clock_, options);
+  }
+
+  virtual std::unique_ptr<Backend> BackendOf(const std::string& kind) {
+    return *MakeBackend({.kind = kind, .threads = 1});
   }
 
   static Request Generate(std::vector<int32_t> prompt, int32_t max_tokens) {

@@ -1,0 +1,84 @@
+// The engine on the cuda backend: bits that batch mates do not change, and a device that fails.
+#include <gmock/gmock.h>
+
+#include "server/engine/error.h"
+#include "tests/engine/engine_fixture.h"
+#include "tests/support/device_backend.h"
+
+namespace barista {
+namespace {
+
+class EngineDeviceTest : public EngineTest {
+ protected:
+  void SetUp() override {
+    if (!test::HasDevice()) backend_ = "cpu";  // a build for cards on a machine without one
+  }
+  std::unique_ptr<Backend> BackendOf(const std::string& kind) override {
+    return test::MakeBackendUnderTest({.kind = kind, .threads = 1});
+  }
+
+  std::string backend_ = "cuda";
+};
+
+TEST_F(EngineDeviceTest, ABatchDrawsWhatEachCallDrawsAlone) {
+  std::vector<Request> requests;
+  for (int i = 0; i < 5; ++i) {
+    std::vector<int32_t> prompt;
+    for (int32_t t = 0; t < 3 + 20 * i; ++t) prompt.push_back((7 * t + 31 * i) % 320);
+    Request request = Generate(prompt, 12);
+    request.sampling.temperature = i % 2 == 0 ? 1.0f : 0.0f;
+    request.sampling.top_p = 0.95f;
+    request.sampling.seed = 100 + i;
+    request.logprobs = i;
+    requests.push_back(request);
+  }
+  std::vector<Seen> alone;
+  for (const Request& request : requests) {
+    Start(6, {}, backend_);
+    auto call = Submit(request);
+    RunToIdle();
+    alone.push_back(Drain(*call));
+  }
+  Start(6, {}, backend_);
+  std::vector<std::shared_ptr<Call>> calls;
+  for (const Request& request : requests) calls.push_back(Submit(request));
+  RunToIdle();
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const Seen together = Drain(*calls[i]);
+    EXPECT_TRUE(together.finished->status.ok()) << together.finished->status;
+    EXPECT_EQ(together.tokens, alone[i].tokens) << i;
+    ASSERT_EQ(together.logprobs.size(), alone[i].logprobs.size());
+    for (size_t t = 0; t < together.logprobs.size(); ++t) {
+      EXPECT_EQ(together.logprobs[t].logprob, alone[i].logprobs[t].logprob) << i << " " << t;
+    }
+  }
+}
+
+#ifdef BARISTA_CUDA_SHIM
+TEST_F(EngineDeviceTest, AFailedDeviceEndsAllCallsAndRefusesNewOnes) {
+  int failures = 0;
+  Start(2,
+        {.on_device_failure =
+             [&failures](const absl::Status& status) {
+               ++failures;
+               EXPECT_THAT(std::string(status.message()), testing::HasSubstr("cudaErrorIllegalAddress"));
+             }},
+        backend_);
+  auto running = Submit(Generate({1, 2, 3}, 100)), other = Submit(Generate({4}, 100)),
+       waiting = Submit(Generate({5}, 9));
+  Steps(5);
+  shim::Break(cudaErrorIllegalAddress);
+  Steps(3);
+  for (const auto& call : {running, other, waiting}) {
+    const Seen seen = Drain(*call);
+    ASSERT_TRUE(seen.finished);
+    EXPECT_EQ(DetailOf(seen.finished->status).reason, ErrorReason::kEngineFailed) << seen.finished->status;
+  }
+  EXPECT_EQ(failures, 1);
+  EXPECT_FALSE(engine_->Submit(Generate({1}, 1), [] {}).ok());
+  shim::Heal();
+}
+#endif
+
+}  // namespace
+}  // namespace barista
