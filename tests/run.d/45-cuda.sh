@@ -13,11 +13,16 @@ start=$EPOCHREALTIME
 cmake --build --preset cuda --target barista_device
 say "result: cuda: device code built in $(seconds_since "$start") s"
 
-program=build/cuda/bin/device_limits
-code=$(build/cuda/toolkit/bin/cuobjdump --list-elf --list-ptx "$program")
-say "$code"
-check "code for sm_90a" grep -q '^ELF .*\.sm_90a\.cubin$' <<<"$code"
-check "PTX of compute_90" grep -q '^PTX .*\.sm_90\.ptx$' <<<"$code"
+toolkit=build/cuda/toolkit/bin library=build/cuda/kernels/libbarista_cuda.a program=build/cuda/bin/device_limits
+for file in "$library" "$program"; do
+  code=$("$toolkit/cuobjdump" --list-elf --list-ptx "$file")
+  check "$file: code for sm_90a" grep -q '\.sm_90a\.cubin$' <<<"$code"
+  check "$file: PTX of compute_90" grep -q '\.sm_90\.ptx$' <<<"$code"
+done
+check "kernels without spills" python3 tests/support/device_code.py --cuobjdump="$toolkit/cuobjdump" "$library"
+
+# The whole backend is linked in, and without a card it says so.
+check "backend_test" build/cuda/bin/backend_test --gtest_brief=1
 
 # A machine with a card measures instead, and passes too.
 said=$("$program" --rounds=1 2>&1) && status=0 || status=$?
