@@ -133,10 +133,8 @@ absl::StatusOr<std::vector<Session*>> SessionTable::Fork(const std::string& key,
       continue;
     }
     std::optional<SlotLease> lease;
-    if (parent.tier == Tier::kDevice) lease = slots_.Acquire();
+    if (parent.tier == Tier::kDevice) lease = slots_.AcquireCopy(from->lease);
     if (lease) {
-      from->lease.AssertOwner();
-      pool_.Copy(lease->slot(), from->lease.slot());
       SetWithoutState(CopyWithoutState(*from), child->idle);
       child->idle.lease = *std::move(lease);
       child->idle.draws = draws;
