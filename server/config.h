@@ -27,6 +27,7 @@ struct ServerConfig {
   double step_target_ms = 40;                         // steps with decodes and prompt tokens are kept near this
   int64_t max_positions = 0;                          // of full_attention layers; 0: max_position_embeddings, else 4096
   int64_t outbox_events_max = 256;                    // events a slow reader may leave before its call pauses
+  double drain_delay_seconds = 0;                     // after SIGTERM, in which new calls are still taken
   double drain_seconds = 30;                          // after SIGTERM, until running calls are cut off
   std::string state_dir;                              // idle sessions and snapshots; empty: none are kept on disk
   int64_t directory_state_bytes = int64_t{16} << 30;  // of idle sessions under state_dir

@@ -36,8 +36,12 @@ const std::vector<Knob>& Knobs() {
        IntKnob{FIELD(max_positions), 0, 1 << 24}},
       {"outbox_events_max", "events a slow reader may leave before its call pauses",
        IntKnob{FIELD(outbox_events_max), 32, 65536}},
-      {"drain_seconds", "seconds after SIGTERM until running calls are cut off",
-       RealKnob{FIELD(drain_seconds), 0, 3600}},
+      {"drain_delay_seconds",
+       "seconds after SIGTERM in which health says NOT_SERVING and new calls are still taken: as long as proxies need "
+       "to "
+       "see it",
+       RealKnob{FIELD(drain_delay_seconds), 0, 600}},
+      {"drain_seconds", "seconds after that until running calls are cut off", RealKnob{FIELD(drain_seconds), 0, 3600}},
       {"state_dir", "directory for idle sessions and snapshots, made if missing; empty: nothing is kept on disk",
        TextKnob{&ServerConfig::state_dir, {}}},
       {"directory_state_bytes", "bytes of idle sessions under state_dir",

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <string>
@@ -215,7 +216,13 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
   sigaddset(&signals, SIGINT);
   int signal = 0;
   sigwait(&signals, &signal);
-  LogInfo("draining", {{"signal", signal}, {"seconds_max", config.drain_seconds}});
+  LogInfo("draining", {{"signal", signal}, {"seconds_max", config.drain_delay_seconds + config.drain_seconds}});
+  if (config.drain_delay_seconds > 0) {
+    (*server)->SetNotServing();
+    const timespec delay = {.tv_sec = static_cast<time_t>(config.drain_delay_seconds),
+                            .tv_nsec = static_cast<long>(std::fmod(config.drain_delay_seconds, 1) * 1e9)};
+    sigtimedwait(&signals, nullptr, &delay);  // a second signal ends the wait
+  }
   engine.Drain();  // first, so that whoever sees the change of health finds new calls refused
   (*server)->SetNotServing();
   // Only calls to the engine are waited for: a health watch or an idle reflection stream never ends by itself.

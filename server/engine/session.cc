@@ -94,17 +94,13 @@ int64_t SessionTable::Count(const std::string& tenant) const {
                        sessions_.lower_bound(absl::StrCat(tenant, "A")));
 }
 
-absl::Status SessionTable::Delete(const std::string& key, std::function<void()> gone) {
+absl::Status SessionTable::Delete(const std::string& key, std::function<void(const absl::Status&)> gone) {
   absl::StatusOr<Session*> found = Find(key);
   if (!found.ok()) return found.status();
   Session& session = **found;
   if (session.busy()) return SessionBusy(key);
-  const bool moving = session.moving, stored = session.tier == Tier::kDirectory;
-  if (moving) {  // the move's end removes what it wrote
-    session.waiting.push_back([this, gone](const absl::Status&) { tiers_.AfterDirectory(gone); });
-  }
+  session.gone = std::move(gone);
   Drop(session);
-  if (!moving) stored ? tiers_.AfterDirectory(std::move(gone)) : gone();
   return absl::OkStatus();
 }
 

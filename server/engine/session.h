@@ -45,6 +45,7 @@ struct Session {
   bool unsure = false;   // the registry did not answer: it may have the session's state; nobody advances it
   int tries = 0;         // of the registry, for a session that another server holds
   std::vector<std::function<void(const absl::Status&)>> waiting;  // for its state to be in memory
+  std::function<void(const absl::Status&)> gone;                  // once it has ended, in every store; may be empty
   std::list<Session*>::iterator order;
 
   bool busy() const { return running != nullptr || wanted; }
@@ -75,10 +76,11 @@ class SessionTable {
   // Up to `count` sessions of a tenant with ids above `after`, in order.
   std::vector<Session*> List(const std::string& tenant, const std::string& after, int64_t count) const;
   int64_t Count(const std::string& tenant) const;
-  // Errors: kSessionNotFound, kSessionBusy. `gone` runs, where there is none, once the directory has it no more: at the
-  // earliest before Delete returns, else on a worker.
+  // Errors: kSessionNotFound, kSessionBusy. Where there is none, `gone` runs once no store has it any more (at the
+  // earliest before Delete returns), or cannot be made to say so: kStoreFailed; kSessionElsewhere: another server has
+  // taken it, or a new one has its name.
   absl::Status Delete(
-      const std::string& key, std::function<void()> gone = [] {});
+      const std::string& key, std::function<void(const absl::Status&)> gone = [](const absl::Status&) {});
   // Copies of `key` as it is between two steps, all or none. `repeat_parent`: with the same stream of random numbers.
   // Errors: those of Find and Create; kSessionBusy where the state is not in memory (any more).
   absl::StatusOr<std::vector<Session*>> Fork(const std::string& key, absl::Span<const std::string> children,

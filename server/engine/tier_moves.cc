@@ -88,15 +88,12 @@ void Tiers::Written(Session& session, Tier to, const absl::Status& status) {
     if (to == Tier::kRegistry && absl::IsUnavailable(status)) return Unsure(session);
     return Finish(session, absl::OkStatus());
   }
+  if (session.deleted) return Finish(session, absl::OkStatus());  // with its epoch: the registry must forget it
   session.stored_tokens = session.copy->tokens();
   session.copy = nullptr;
   if (to == Tier::kRegistry) session.epoch = 0;
   metrics_.evictions(to == Tier::kDirectory ? "directory" : "redis").Increment();
-  if (session.deleted) {
-    session.tier = to;
-  } else {
-    SetTier(session, to);
-  }
+  SetTier(session, to);
   Finish(session, absl::OkStatus());
 }
 
@@ -131,13 +128,10 @@ void Tiers::StartRegister(Session& session) {
           if (absl::IsUnavailable(status)) return Unsure(session);
           return Finish(session, absl::OkStatus());
         }
-        if (!session.deleted) EndStored(key, Tier::kDirectory, 0);
+        if (session.deleted) return Finish(session, absl::OkStatus());  // with its epoch, as Written
+        EndStored(key, Tier::kDirectory, 0, {});
         session.epoch = 0;
-        if (session.deleted) {
-          session.tier = Tier::kRegistry;
-        } else {
-          SetTier(session, Tier::kRegistry);
-        }
+        SetTier(session, Tier::kRegistry);
         metrics_.evictions("redis").Increment();
         Finish(session, absl::OkStatus());
       });
@@ -239,8 +233,11 @@ void Tiers::Finish(Session& session, absl::Status status) {
   --moves_;
   session.moving = false;
   if (session.deleted) {
-    // Its file is gone by now (Ended).
-    EndStored(session.key, session.tier == Tier::kDirectory ? Tier::kHost : session.tier, session.epoch);
+    ++moves_;
+    const uint64_t epoch = session.tier == Tier::kRegistry || options_.registry == nullptr ? 0 : session.epoch;
+    AfterDirectory([this, key = session.key, epoch, gone = session.gone] {  // its file is gone then (Ended)
+      Forget(key, epoch, absl::OkStatus(), gone);
+    });
     status = SessionNotFound(session.key);
   } else if (status.ok() && !session.waiting.empty() && !session.in_memory()) {
     return StartRead(session);  // it was asked for while it went down

@@ -183,7 +183,7 @@ grpc::ServerUnaryReactor* SessionService::DeleteSession(grpc::CallbackServerCont
   return AnswerOnce(*context, request->request_id(), *request, *response, key.status(), [&](const Finish& finish) {
     return serving_.engine.Post([finish, key = *key](SessionTable& sessions) {
       const auto end = [finish, key, &sessions] {
-        const absl::Status status = sessions.Delete(key, [finish] { finish(absl::OkStatus()); });
+        const absl::Status status = sessions.Delete(key, finish);
         if (!status.ok()) finish(status);
       };
       const absl::StatusOr<Session*> session = sessions.Find(key);

@@ -64,7 +64,7 @@ def fill(options):
     rng = random.Random(1)
     with (Server(options.model, f"--sessions_max={options.slots}", "--checkpoint_bytes=0") as server,
           Client(server.address) as client):
-        vocabulary = client.model().vocab_size
+        vocabulary = client.model().architecture.vocab_size
         lengths = [round(options.longest ** (i / (options.slots - 1))) for i in range(options.slots)]
         names = []
         for i, length in enumerate(lengths):
@@ -141,7 +141,7 @@ def zipf_and_drain(options, directory):
     host = 4 * options.slots
     with (Server(options.model, f"--sessions_max={options.slots}", f"--host_state_bytes={host * size}",
                  f"--state_dir={directory}", "--checkpoint_bytes=0") as server, Client(server.address) as client):
-        vocabulary = client.model().vocab_size
+        vocabulary = client.model().architecture.vocab_size
         names = []
         for i in range(count):
             names.append(client.create_session(f"s{i}").name)

@@ -112,10 +112,10 @@ class WithMetadata(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInter
 
 
 class Client:
-    """metadata: (key, value) pairs that every call carries."""
+    """address: HOST:PORT without TLS, or a channel; metadata: (key, value) pairs that every call carries."""
 
     def __init__(self, address, *options, metadata=()):
-        self.channel = grpc.insecure_channel(address, options=[
+        self.channel = address if isinstance(address, grpc.Channel) else grpc.insecure_channel(address, options=[
             ("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1),
             ("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), *options])
         if metadata:
