@@ -2,6 +2,7 @@
 
 #include "server/model/state_plan.h"
 #include "server/rpc/call_end.h"
+#include "server/rpc/strict_methods.h"
 
 namespace barista {
 namespace {
@@ -73,6 +74,10 @@ void FillDefaults(const SamplingParams& p, v1::SamplingParams& to) {
 }  // namespace
 
 ModelService::ModelService(const Serving& s) : serving_(s) {
+  MarkMethodRawCallback(0, StrictUnary<v1::GetModelRequest, v1::GetModelResponse>(
+                               s.metrics, [this](auto* context, auto* request, auto* response) {
+                                 return GetModel(context, request, response);
+                               }));
   const ModelConfig& c = s.model.config();
   v1::Model& model = *answer_.mutable_model();
   answer_.set_server_version(s.server_version);
