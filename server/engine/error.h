@@ -43,6 +43,9 @@ enum class ErrorReason {
   kSealedStateRefused,
   kRequestRunning,
   kSessionElsewhere,
+  kUnauthenticated,
+  kAdminKeyRequired,
+  kTenantLimit,
 };
 
 absl::string_view Name(ErrorReason reason);  // "INVALID_FIELD"
