@@ -155,6 +155,10 @@ void Engine::Wake() {
   wake_.Signal();
 }
 
+void Engine::SetTenants(TenantPolicy policy) {
+  PostInternal([this, policy = std::move(policy)] { tenants_ = policy; });
+}
+
 void Engine::Drain() {
   absl::MutexLock lock(&mutex_);
   draining_ = true;
@@ -209,6 +213,7 @@ bool Engine::idle() const {
 
 void Engine::Run() {
   while (true) {
+    if (options_.health != nullptr) options_.health->EnginePassed(clock_.Now());
     const bool worked = Step();
     absl::MutexLock lock(&mutex_);
     if (stop_) return;

@@ -19,8 +19,10 @@
 #include "server/engine/session.h"
 #include "server/engine/slots.h"
 #include "server/engine/state_cache.h"
+#include "server/engine/tenant_limits.h"
 #include "server/engine/tiers.h"
 #include "server/model/model.h"
+#include "server/observe/health.h"
 #include "server/observe/metrics.h"
 #include "server/text/tokenizer.h"
 
@@ -35,6 +37,7 @@ struct EngineOptions {
   int64_t checkpoint_bytes = 0;       // of states that are kept for rewinds and for prompts that begin alike; 0: none
   int64_t rewind_tokens_max = 256;    // that a session can be put back, from kept states
   int64_t prefix_tokens_min = 256;    // of a prompt whose state is worth keeping
+  Health* health = nullptr;           // told of each pass of the loop; may be null
   TierOptions tiers;                  // its workers default to one that does everything at once
 };
 
@@ -76,6 +79,8 @@ class Engine {
   // Any thread: something the engine waits for happened (a cancel, room in an outbox).
   void Wake();
 
+  // Any thread: weights and limits of tenants, for what comes from now on. Until the first call there are none.
+  void SetTenants(TenantPolicy policy);
   // Any thread. From now on Submit refuses with kDraining; calls already in go on.
   void Drain();
   // Whether no call waits or runs.
@@ -179,6 +184,7 @@ class Engine {
   PrefixCache prefixes_;
   Tiers tiers_;
   SessionTable sessions_;
+  TenantPolicy tenants_;
   std::deque<ActiveCall> waiting_;
   std::vector<std::unique_ptr<ActiveCall>> arriving_;
   int32_t slots_wanted_ = 0;  // beyond the free ones, in this step

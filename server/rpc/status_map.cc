@@ -67,6 +67,10 @@ const char* StatusLabel(const absl::Status& status) {
       return "permission_denied";
     case absl::StatusCode::kDataLoss:
       return "data_loss";
+    case absl::StatusCode::kUnauthenticated:
+      return "unauthenticated";
+    case absl::StatusCode::kUnimplemented:
+      return "unimplemented";
     default:
       return "unknown";
   }

@@ -112,12 +112,13 @@ class WithMetadata(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInter
 
 
 class Client:
-    """metadata: (key, value) pairs that every call carries."""
+    """metadata: (key, value) pairs that every call carries. credentials: of the channel; None: plaintext."""
 
-    def __init__(self, address, *options, metadata=()):
-        self.channel = grpc.insecure_channel(address, options=[
-            ("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1),
-            ("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), *options])
+    def __init__(self, address, *options, metadata=(), credentials=None):
+        options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1),
+                   ("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), *options]
+        self.channel = (grpc.insecure_channel(address, options) if credentials is None
+                        else grpc.secure_channel(address, credentials, options))
         if metadata:
             self.channel = grpc.intercept_channel(self.channel, WithMetadata(*metadata))
         self.inference = inference_pb2_grpc.InferenceServiceStub(self.channel)
