@@ -19,7 +19,7 @@
 #include "server/engine/session.h"
 #include "server/engine/slots.h"
 #include "server/engine/state_cache.h"
-#include "server/engine/tenant_limits.h"
+#include "server/engine/tenants.h"
 #include "server/engine/tiers.h"
 #include "server/model/model.h"
 #include "server/observe/health.h"
@@ -61,7 +61,7 @@ class Engine {
   };
   void Adopt(const std::vector<StoredSession>& stored);
 
-  // Any thread. Errors: kQueueFull, kSessionsMax (n needs more slots than there are), kDraining.
+  // Any thread. Errors: kQueueFull, kSessionsMax (n needs more slots than there are), kTenantLimit, kDraining.
   absl::StatusOr<std::shared_ptr<Call>> Submit(Request request, std::function<void()> on_events);
   // Any thread. `work` runs on the engine's thread between two steps; in order, and always, at the latest in Stop.
   // Errors: kDraining, and then it does not run.
@@ -116,7 +116,8 @@ class Engine {
   void PostInternal(std::function<void()> work);
   void EndAll(const absl::Status& status);
   void Reap();                                     // ends cancelled and expired calls
-  void Admit();                                    // gives slots to the oldest waiting calls
+  void Admit();                                    // gives slots to waiting calls
+  std::deque<ActiveCall>::iterator NextWaiting();  // whose turn it is: of the tenant with the fewest slots by weight
   void RefuseHopeless();                           // calls that want more slots than sessions leave
   int64_t SlotsForCalls() const;                   // free ones, and those of idle sessions that can go
   void Begin(std::unique_ptr<ActiveCall> active);  // an admitted call starts to run
@@ -152,6 +153,7 @@ class Engine {
   void End(ActiveCall& active, absl::Status status, std::vector<double> class_logits = {});
   void EndNonFinite(ActiveCall& active, absl::string_view where);
   void RemoveEnded();
+  void CountQueued();
   void UpdateGauges();
 
   Model& model_;
@@ -167,6 +169,7 @@ class Engine {
   std::vector<std::function<void()>> posted_ ABSL_GUARDED_BY(mutex_);
   size_t in_engine_ ABSL_GUARDED_BY(mutex_) = 0;  // calls submitted and not ended
   size_t waiting_count_ ABSL_GUARDED_BY(mutex_) = 0;
+  TenantLoad load_ ABSL_GUARDED_BY(mutex_);
   int64_t slots_available_ ABSL_GUARDED_BY(mutex_) = 0;  // to calls without a session, as of the last step
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
@@ -184,7 +187,7 @@ class Engine {
   PrefixCache prefixes_;
   Tiers tiers_;
   SessionTable sessions_;
-  TenantPolicy tenants_;
+  TenantTable tenants_;
   std::deque<ActiveCall> waiting_;
   std::vector<std::unique_ptr<ActiveCall>> arriving_;
   int32_t slots_wanted_ = 0;  // beyond the free ones, in this step
@@ -194,6 +197,7 @@ class Engine {
   uint64_t steps_ = 0;
 
   // Of the step in hand; kept so that a step allocates nothing.
+  StepBudget budget_;
   std::vector<Runnable> runnables_;
   std::vector<Place> places_;  // beside runnables_
   std::vector<Place>

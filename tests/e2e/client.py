@@ -273,6 +273,7 @@ class Failure:
     reason: str = ""
     domain: str = ""
     fields: list = field(default_factory=list)
+    quota: list = field(default_factory=list)  # subjects
     retry_seconds: float = 0
 
 
@@ -284,12 +285,14 @@ def failure(error):
             continue
         for detail in status_pb2.Status.FromString(value).details:
             info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-            retry = error_details_pb2.RetryInfo()
+            retry, quota = error_details_pb2.RetryInfo(), error_details_pb2.QuotaFailure()
             if detail.Unpack(info):
                 assert result.reason == "", "two ErrorInfo"
                 result.reason, result.domain = info.reason, info.domain
             elif detail.Unpack(bad):
                 result.fields += [v.field for v in bad.field_violations]
+            elif detail.Unpack(quota):
+                result.quota += [v.subject for v in quota.violations]
             elif detail.Unpack(retry):
                 result.retry_seconds = retry.retry_delay.seconds + retry.retry_delay.nanos * 1e-9
     return result
