@@ -53,11 +53,10 @@ Counter& Find(const std::map<std::string, Counter*>& counters, const std::string
 
 Metrics::Metrics()
     : registry_(std::make_shared<Registry>()),
-      requests_(AddCounters(
-          *registry_, "barista_requests_total", "Calls that ended, by gRPC status.", "status",
-          {"ok", "cancelled", "unknown", "invalid_argument", "deadline_exceeded", "out_of_range", "resource_exhausted",
-           "failed_precondition", "internal", "unavailable", "not_found", "already_exists", "aborted",
-           "permission_denied", "data_loss", "unauthenticated", "unimplemented"})),
+      requests_(AddCounters(*registry_, "barista_requests_total", "Calls that ended, by gRPC status.", "status",
+                            {"ok", "cancelled", "unknown", "invalid_argument", "deadline_exceeded", "out_of_range",
+                             "resource_exhausted", "failed_precondition", "internal", "unavailable", "not_found",
+                             "already_exists", "aborted", "permission_denied", "data_loss", "unauthenticated"})),
       errors_(AddCounters(*registry_, "barista_errors_total", "Calls that failed, by ErrorInfo reason.", "reason",
                           {"invalid_field",     "prompt_too_long",
                            "malformed_request", "no_tokenizer",

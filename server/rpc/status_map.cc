@@ -75,8 +75,6 @@ const char* StatusLabel(const absl::Status& status) {
       return "data_loss";
     case absl::StatusCode::kUnauthenticated:
       return "unauthenticated";
-    case absl::StatusCode::kUnimplemented:
-      return "unimplemented";
     default:
       return "unknown";
   }

@@ -39,7 +39,7 @@ def stream(client, seed, prompt, tokens, until, gaps, counts):
     rng = random.Random(seed)
     begin = time.monotonic() + WARM_SECONDS
     while time.monotonic() < until:
-        request = greedy([rng.randrange(3, 1000) for _ in range(prompt)], tokens, cache=False)
+        request = greedy([rng.randrange(3, 1000) for _ in range(prompt)], tokens)
         last = None
         for message in client.inference.Generate(request, timeout=600):
             if message.WhichOneof("event") != "chunk":
@@ -74,8 +74,8 @@ def measure(options, policy, with_greedy):
     with tempfile.TemporaryDirectory() as directory:
         path = pathlib.Path(directory) / "access.json"
         path.write_text(policy)
-        with Server(options.model, f"--access_file={path}", "--sessions_max=64", "--log_level=error",
-                    "--drain_seconds=0") as server:
+        with Server(options.model, f"--access_file={path}", "--sessions_max=64", "--checkpoint_bytes=0",
+                    "--log_level=error", "--drain_seconds=0") as server:
             until = time.monotonic() + options.seconds
             groups = [(NAMES, 1, options.prompt, options.tokens)]
             if with_greedy:

@@ -14,7 +14,7 @@ from client import Client, failed, greedy
 from conftest import TINY
 from refusal import CONFIG, refused
 from server import Server, until
-from stubs import session
+from stubs import inference, session
 from test_tenants import calls_on
 
 ADMIN, RED, BLUE = "admin-key-0", "red-key-0", "blue-key-0"
@@ -136,13 +136,23 @@ def test_calls_on_one_connection_have_each_their_own_key(server):
             assert answer(client, method, bearer(key) if key else ()) == code
 
 
+def all_calls_on(client):
+    """As calls_on, Converse too."""
+    start = inference.ConverseRequest(start={"session": "sessions/secret"})
+    return {**calls_on(client), "Converse": lambda: list(client.inference.Converse(iter([start]), timeout=30))}
+
+
 def test_what_another_tenant_has_does_not_exist(callers):
     red, blue = callers(RED), callers(BLUE)
-    absent = {method: failed(call) for method, call in calls_on(blue).items()}
+    names_none = {"Score", "Classify", "Tokenize", "Detokenize", "GetModel", "CreateSession", "ImportSession",
+                  "ListSessions", "ListSnapshots"}
+    ours = {method.rsplit("/")[-1] for method in methods(callers(ADMIN)) if method.startswith("/barista.v1.")}
+    assert ours - names_none <= set(all_calls_on(blue)), "a method that names a session or a snapshot is missing here"
+    absent = {method: failed(call) for method, call in all_calls_on(blue).items()}
     red.append(red.create_session("secret").name, [1, 2, 3])
     red.snapshot("sessions/secret", "secret")
     for client in (blue, callers(ADMIN)):
-        for method, call in calls_on(client).items():
+        for method, call in all_calls_on(client).items():
             assert failed(call) == absent[method], method
             assert absent[method].code == "NOT_FOUND"
     assert red.get_session("sessions/secret").position == 3
