@@ -13,9 +13,11 @@
 #include "absl/time/clock.h"
 #include "server/config.h"
 #include "server/describe.h"
+#include "server/edge_files.h"
 #include "server/memory_plan.h"
 #include "server/model/model.h"
 #include "server/model/tensor_names.h"
+#include "server/observe/health_listener.h"
 #include "server/observe/log.h"
 #include "server/rpc/peer.h"
 #include "server/rpc/server.h"
@@ -90,6 +92,15 @@ MemoryWish WishOf(const ServerConfig& config, int64_t fixed_bytes) {
           .sessions_max = config.sessions_max};
 }
 
+PeerOptions PeerOf(const ServerConfig& config) {
+  return {.address = config.drain_peer,
+          .tenant_header = config.tenant_header,
+          .ca_file = config.peer_ca_file,
+          .cert_file = config.peer_cert_file,
+          .key_file = config.peer_key_file,
+          .api_key_file = config.peer_api_key_file};
+}
+
 // Every session goes to the store, if there is one; says what that means before and after.
 void ParkSessions(Engine& engine, int64_t bytes_per_session, const Clock& clock, const TierOptions& tiers) {
   constexpr double kBytesPerSecond = 200e6;  // of a slow disk, or Redis
@@ -113,7 +124,8 @@ void ParkSessions(Engine& engine, int64_t bytes_per_session, const Clock& clock,
 }
 
 // Serves until SIGTERM or SIGINT, then drains.
-int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& backend, const ModelOptions& options) {
+int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& backend, const ModelOptions& options,
+          EdgeFiles& edge, Health& health) {
   absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer;
   if (checkpoint.tokenizer_path()) {
     tokenizer = Tokenizer::Load(*checkpoint.tokenizer_path());
@@ -140,8 +152,7 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
   ThreadWorker device_worker, directory_worker, registry_worker, background;
   const bool positions_end = (*model)->config().any_layer([](LayerType t) { return t == LayerType::kFullAttention; });
   const int64_t positions_max = positions_end ? options.max_positions : 0;
-  const std::unique_ptr<Peer> peer =
-      config.drain_peer.empty() ? nullptr : std::make_unique<Peer>(config.drain_peer, config.tenant_header);
+  const std::unique_ptr<Peer> peer = config.drain_peer.empty() ? nullptr : std::make_unique<Peer>(PeerOf(config));
   TierOptions tiers = {
       .host_sessions = config.host_state_bytes / layout.bytes_per_session(),
       .directory_sessions = stores->sessions != nullptr ? config.directory_state_bytes / format.bytes_max() : 0,
@@ -164,8 +175,10 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
                  .checkpoint_bytes = plan->checkpoint_bytes,
                  .rewind_tokens_max = config.limits.rewind_tokens_max,
                  .prefix_tokens_min = config.prefix_tokens_min,
+                 .health = &health,
                  .tiers = tiers});
   engine.Adopt(stored);
+  if (edge.access != nullptr) engine.SetTenants(edge.access->policy()->tenants);
   ReplayCache replays;
   Serving serving = {.engine = engine,
                      .metrics = metrics,
@@ -181,6 +194,7 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
                      .backend_device = backend.Describe(),
                      .threads = backend.threads(),
                      .server_version = kVersion,
+                     .access = edge.access.get(),
                      .tenant_header = config.tenant_header,
                      .format = format,
                      .snapshots = stores->snapshots.get(),
@@ -193,9 +207,12 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
   if (stores->sealer) {
     serving.limits.sealed_state_bytes_max = format.bytes_max() + static_cast<int64_t>(Sealer::kOverheadBytes);
   }
-  absl::StatusOr<std::unique_ptr<RpcServer>> server = RpcServer::Start(serving, config.listen, config.metrics_listen);
+  absl::StatusOr<std::unique_ptr<RpcServer>> server =
+      RpcServer::Start(serving, edge.tls.get(), config.listen, config.metrics_listen);
   if (!server.ok()) return Fail(kUnavailable, server.status());
   engine.Start();
+  const FileWatch watch(WatchedEdgeFiles(config, edge, engine), metrics);
+  health.Enter(Health::Phase::kServing);
 
   LogInfo("ready", {{"grpc", (*server)->address()},
                     {"metrics", (*server)->metrics_address()},
@@ -225,6 +242,7 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
   }
   engine.Drain();  // first, so that whoever sees the change of health finds new calls refused
   (*server)->SetNotServing();
+  health.Enter(Health::Phase::kDraining);
   // Only calls to the engine are waited for: a health watch or an idle reflection stream never ends by itself.
   const TimePoint drain_end =
       clock.Now() + std::chrono::duration_cast<TimePoint::duration>(Seconds(config.drain_seconds));
@@ -245,6 +263,18 @@ int Main(const std::vector<std::string>& args) {
   const absl::StatusOr<ServerConfig> config = ParseServerConfig(args);
   if (!config.ok()) return Fail(absl::IsInvalidArgument(config.status()) ? kUsage : kConfig, config.status());
   InitLog(config->log_level);
+  absl::StatusOr<EdgeFiles> edge = OpenEdgeFiles(*config);
+  if (!edge.ok()) return Fail(kConfig, edge.status());
+  if (const absl::Status peer = Peer(PeerOf(*config)).CheckFiles(); !peer.ok()) return Fail(kConfig, peer);
+  Health health;
+  std::unique_ptr<HealthListener> probes;
+  if (!config->health_listen.empty() && !config->describe && !config->check_config) {
+    // First: loading a model takes its time.
+    absl::StatusOr<std::unique_ptr<HealthListener>> listening = HealthListener::Start(config->health_listen, health);
+    if (!listening.ok()) return Fail(kUnavailable, listening.status());
+    probes = *std::move(listening);
+    LogInfo("probes", {{"health", probes->address()}});
+  }
   const absl::StatusOr<std::unique_ptr<Checkpoint>> checkpoint = Checkpoint::Open(config->model);
   if (!checkpoint.ok()) return Fail(kConfig, checkpoint.status());
   const absl::StatusOr<std::unique_ptr<Backend>> backend =
@@ -267,7 +297,7 @@ int Main(const std::vector<std::string>& args) {
     }
     return kOk;
   }
-  return Serve(*config, **checkpoint, **backend, options);
+  return Serve(*config, **checkpoint, **backend, options, *edge, health);
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "server/engine/replay.h"
 #include "server/engine/session.h"
 #include "server/engine/speculation.h"
+#include "server/engine/tenants.h"
 #include "server/text/text_stream.h"
 
 namespace barista {
@@ -22,12 +23,15 @@ struct Choice {
   std::unique_ptr<TextStream> text;  // null without a tokenizer
   bool ended = false;
   TimePoint last_token;
+  uint64_t ran = 0;                          // number of the step in which it ran last, or came
   std::unique_ptr<Speculation> speculation;  // null where not asked for
 };
 
 struct ActiveCall {
   std::shared_ptr<Call> call;
   std::vector<Choice> choices;
+  Tenant* tenant = nullptr;        // once the engine's thread has the call
+  int64_t queued = 0;              // tokens of its prompt that count against queued_tokens_max
   Session* session = nullptr;      // that the call runs on
   bool opening = false;            // that was empty: its prompt is request().opening
   bool settling = false;           // its pending token goes into the state before the prompt

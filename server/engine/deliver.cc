@@ -26,6 +26,7 @@ void Engine::Deliver(ActiveCall& active, int32_t c, SampleResult result) {
   ++choice.generated;
   ++active.generated;
   metrics_.generation_tokens_total.Increment();
+  TenantTable::Spend(*active.tenant, 1);
   if (active.counts_tokens()) choice.sequence.counts.AddOutput(result.token);
   if (active.session != nullptr && states_.on()) active.session->past.Drew(result.token);
   if (choice.speculation != nullptr) choice.speculation->Push(result.token);
@@ -83,6 +84,7 @@ void Engine::EndChoice(ActiveCall& active, int32_t c, Token last) {
 void Engine::Classify(ActiveCall& active) {
   active.prompt_done = static_cast<int64_t>(active.prompt().size());
   metrics_.prompt_tokens_total.Increment(static_cast<double>(active.prompt_done));
+  TenantTable::Spend(*active.tenant, active.prompt_done);
   std::vector<double> logits = model_.Classify(active.prompt());
   active.prefilled = clock_.Now();
   const bool finite = std::all_of(logits.begin(), logits.end(), [](double x) { return std::isfinite(x); });
@@ -135,9 +137,12 @@ void Engine::End(ActiveCall& active, absl::Status status, std::vector<double> cl
   }
   for (Choice& choice : active.choices) choice.sequence.lease = SlotLease();
   metrics_.e2e_request_latency_seconds.Observe(finished.timings.total);
+  if (admitted) active.tenant->slots -= static_cast<int64_t>(active.choices.size());
+  tenants_.Leave(*active.tenant, now);
   {
     absl::MutexLock lock(&mutex_);
     --in_engine_;
+    load_.Leave(active.request().tenant, active.request().n, active.queued);
     if (!admitted && active.request().session.empty()) --waiting_count_;
   }
   active.call->Push(std::move(finished));

@@ -44,6 +44,7 @@ Engine::Engine(Model& model, StatePool& pool, const Tokenizer* tokenizer, Metric
       sessions_(slots_, pool, model.state_layout(), states_, tiers_, options.rewind_tokens_max),
       pace_(options.step_target_seconds, model.options().rows_max) {
   tiers_.SetTable(&sessions_);
+  sessions_.SetTenants(&tenants_.policy());
   const int64_t rows = model.options().rows_max;
   plan_.reserve(rows);
   segments_.reserve(rows);
@@ -120,6 +121,9 @@ absl::StatusOr<std::shared_ptr<Call>> Engine::Submit(Request request, std::funct
     refused =
         MakeError({.reason = ErrorReason::kQueueFull, .retry_after_seconds = 1},
                   absl::StrCat(waiting_count_, " requests are waiting already, limit ", options_.queue_requests_max));
+  } else {
+    active.queued = static_cast<int64_t>(active.request().prompt.size());
+    refused = load_.Enter(active.request().tenant, n, active.queued);
   }
   if (!refused.ok()) {
     metrics_.admission_refusals(absl::AsciiStrToLower(Name(DetailOf(refused).reason))).Increment();
@@ -209,6 +213,7 @@ bool Engine::idle() const {
 
 void Engine::Run() {
   while (true) {
+    if (options_.health != nullptr) options_.health->EnginePassed(clock_.Now());
     const bool worked = Step();
     absl::MutexLock lock(&mutex_);
     if (stop_) return;
@@ -237,6 +242,7 @@ void Engine::TakeSubmitted() {
     submitted.swap(submitted_);
   }
   for (ActiveCall& active : submitted) {
+    active.tenant = &tenants_.Enter(active.request().tenant, clock_.Now());
     if (active.request().session.empty()) {
       waiting_.push_back(std::move(active));
     } else {
@@ -298,13 +304,18 @@ void Engine::Reap() {
 
 void Engine::Admit() {
   RefuseHopeless();
-  while (!waiting_.empty() && static_cast<int32_t>(waiting_.front().choices.size()) <= slots_.available()) {
-    auto active = std::make_unique<ActiveCall>(std::move(waiting_.front()));
-    waiting_.pop_front();
+  while (!waiting_.empty()) {
+    const auto next = NextWaiting();
+    const int32_t wanted = static_cast<int32_t>(next->choices.size());
+    if (wanted > slots_.available()) {
+      slots_wanted_ += wanted;
+      break;
+    }
+    auto active = std::make_unique<ActiveCall>(std::move(*next));
+    waiting_.erase(next);
     for (Choice& choice : active->choices) choice.sequence.lease = *slots_.Acquire();
     Begin(std::move(active));
   }
-  if (!waiting_.empty()) slots_wanted_ += static_cast<int32_t>(waiting_.front().choices.size());
 }
 
 void Engine::RefuseHopeless() {
@@ -343,6 +354,8 @@ void Engine::Begin(std::unique_ptr<ActiveCall> active) {
         *tokenizer_, stop.min_tokens == 0 ? stop.stop_strings : std::make_shared<const StopStrings>(), text);
   }
   active->admitted = clock_.Now();
+  active->tenant->slots += static_cast<int64_t>(active->choices.size());
+  for (Choice& choice : active->choices) choice.ran = steps_;
   if (active->request().start != nullptr) PutStart(*active);
   UsePrefix(*active);
   const bool waited = active->request().session.empty();
@@ -375,6 +388,7 @@ void Engine::UpdateGauges() {
     metrics_.state_bytes(tier).Set(static_cast<double>(sessions * bytes));
   }
   metrics_.checkpoint_bytes.Set(static_cast<double>(states_.bytes()));
+  CountQueued();
   absl::MutexLock lock(&mutex_);
   sessions_count_ = sessions_.size();
   slots_available_ = SlotsForCalls();

@@ -18,6 +18,7 @@
 #include "server/engine/past.h"
 #include "server/engine/sequence.h"
 #include "server/engine/session_bytes.h"
+#include "server/engine/tenant_limits.h"
 
 namespace barista {
 
@@ -69,7 +70,10 @@ class SessionTable {
                int64_t rewind_tokens_max);
   ~SessionTable();
 
-  // Errors: kSessionExists, kSessionsMax. epoch: of the registry, where there is one.
+  // Limits of tenants; until then there are none. The policy outlives the table.
+  void SetTenants(const TenantPolicy* policy) { tenants_ = policy; }
+
+  // Errors: kSessionExists, kSessionsMax, kTenantLimit. epoch: of the registry, where there is one.
   absl::StatusOr<Session*> Create(const std::string& key, uint64_t epoch = 0);
   // Errors: kSessionNotFound.
   absl::StatusOr<Session*> Find(const std::string& key) const;
@@ -126,6 +130,7 @@ class SessionTable {
  private:
   friend class Tiers;
   absl::Status CheckRoom(int64_t sessions) const;
+  absl::Status CheckRoomOf(const std::string& tenant, int64_t sessions) const;  // CheckRoom, and its own limit
   bool MayBeFree(const std::string& key) const;
   absl::Status MakeFree(const std::string& key, uint64_t epoch);
   Session* Add(const std::string& key, uint64_t epoch);
@@ -139,6 +144,7 @@ class SessionTable {
   StateCache& states_;
   Tiers& tiers_;
   const int64_t rewind_tokens_max_;
+  const TenantPolicy* tenants_ = nullptr;
   std::map<std::string, std::unique_ptr<Session>> sessions_;
   std::vector<std::unique_ptr<Session>> leaving_;  // deleted while moving
   std::set<std::string> reserving_;                // names that the registry is asked for

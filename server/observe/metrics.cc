@@ -56,7 +56,7 @@ Metrics::Metrics()
       requests_(AddCounters(*registry_, "barista_requests_total", "Calls that ended, by gRPC status.", "status",
                             {"ok", "cancelled", "unknown", "invalid_argument", "deadline_exceeded", "out_of_range",
                              "resource_exhausted", "failed_precondition", "internal", "unavailable", "not_found",
-                             "already_exists", "aborted", "permission_denied", "data_loss"})),
+                             "already_exists", "aborted", "permission_denied", "data_loss", "unauthenticated"})),
       errors_(AddCounters(*registry_, "barista_errors_total", "Calls that failed, by ErrorInfo reason.", "reason",
                           {"invalid_field",     "prompt_too_long",
                            "malformed_request", "no_tokenizer",
@@ -73,13 +73,18 @@ Metrics::Metrics()
                            "snapshot_exists",   "snapshot_damaged",
                            "mark_not_found",    "rewind_out_of_range",
                            "no_seal_key",       "sealed_state_refused",
-                           "request_running",   "session_elsewhere"})),
+                           "request_running",   "session_elsewhere",
+                           "unauthenticated",   "admin_key_required",
+                           "tenant_limit"})),
       admission_refusals_(AddCounters(*registry_, "barista_admission_refusals_total",
                                       "Calls refused before they waited, by reason.", "reason",
-                                      {"queue_full", "sessions_max", "draining"})),
+                                      {"queue_full", "sessions_max", "tenant_limit", "draining"})),
       evictions_(AddCounters(*registry_, "barista_evictions_total",
                              "Idle sessions that went down, by the tier they went to.", "tier",
                              {"host", "directory", "redis"})),
+      reload_failures_(AddCounters(*registry_, "barista_reload_failures_total",
+                                   "Files that changed and were refused, so that what was read before holds.", "what",
+                                   {"tls", "access"})),
       sessions_(
           AddTiers(*registry_, "barista_sessions",
                    "Sessions by where their state lies; device: slots in use, calls without a session included.")),
@@ -126,6 +131,7 @@ Metrics::Metrics()
 Counter& Metrics::requests(const std::string& status) { return Find(requests_, status, "unknown"); }
 Counter& Metrics::errors(const std::string& reason) { return Find(errors_, reason, "internal"); }
 Counter& Metrics::evictions(const std::string& tier) { return Find(evictions_, tier, "host"); }
+Counter& Metrics::reload_failures(const std::string& what) { return Find(reload_failures_, what, "access"); }
 Gauge& Metrics::sessions(const std::string& tier) { return *sessions_.at(tier); }
 Gauge& Metrics::state_bytes(const std::string& tier) { return *state_bytes_.at(tier); }
 Counter& Metrics::admission_refusals(const std::string& reason) {

@@ -29,10 +29,12 @@ class Metrics {
   prometheus::Gauge& sessions(const std::string& tier);
   prometheus::Gauge& state_bytes(const std::string& tier);
   prometheus::Counter& evictions(const std::string& tier);
+  // `what`: tls, access.
+  prometheus::Counter& reload_failures(const std::string& what);
 
  private:
   std::shared_ptr<prometheus::Registry> registry_;
-  std::map<std::string, prometheus::Counter*> requests_, errors_, admission_refusals_, evictions_;
+  std::map<std::string, prometheus::Counter*> requests_, errors_, admission_refusals_, evictions_, reload_failures_;
   std::map<std::string, prometheus::Gauge*> sessions_, state_bytes_;
 
  public:

@@ -52,7 +52,7 @@ absl::Status ImportStream::Take(const v1::ImportSessionRequest& message) {
 
 absl::Status ImportStream::Make() {
   if (absl::Status status = CheckTask(Task::kCausalLm, serving_); !status.ok()) return status;
-  const absl::StatusOr<std::string> tenant = CallerTenant(context_, serving_);
+  const absl::StatusOr<std::string> tenant = ImportTenant(context_, serving_);
   if (!tenant.ok()) return tenant.status();
   absl::StatusOr<LabelledSession> read = serving_.format.Read(bytes_, *tenant);
   if (!read.ok()) return read.status();

@@ -1,6 +1,7 @@
 #include "server/rpc/unary_call.h"
 
 #include "server/rpc/call_end.h"
+#include "server/rpc/tenant.h"
 
 namespace barista {
 
@@ -8,6 +9,7 @@ UnaryCall::UnaryCall(const grpc::CallbackServerContext& context, absl::StatusOr<
                      const Serving& serving, std::function<void(const Request&, Event)> on_event)
     : serving_(serving), on_event_(std::move(on_event)), pump_(serving.engine, GivesUpAt(context)) {
   absl::Status status = request.status();
+  if (status.ok()) status = BindTenant(context, serving, *request);
   if (status.ok()) status = pump_.Submit(*std::move(request), [this] { Pump(); });
   if (!status.ok()) End(status);
 }

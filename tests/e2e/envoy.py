@@ -127,7 +127,5 @@ class EdgeClient(Client):
     """A Client that speaks TLS to Envoy and names its sessions there."""
 
     def __init__(self, envoy, metadata=()):
-        channel = grpc.secure_channel(envoy.address, grpc.ssl_channel_credentials(envoy.root), options=[
-            ("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1),
-            ("grpc.max_receive_message_length", -1)])
-        super().__init__(grpc.intercept_channel(channel, SessionKey()), metadata=metadata)
+        super().__init__(envoy.address, metadata=metadata, interceptors=[SessionKey()],
+                         credentials=grpc.ssl_channel_credentials(envoy.root))

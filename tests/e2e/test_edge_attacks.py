@@ -7,12 +7,14 @@ import time
 
 import pytest
 
+from access_files import access, bearer
 from conftest import TINY
 from envoy import Envoy
 from raw_http2 import (CANCEL, CONTINUATION, END_HEADERS, HEADERS, RST_STREAM, Connection, call_headers, frame, literal)
 from server import Server
 
 MIB = 1 << 20
+KEY = "the-key-of-somebody"
 PATH = "/barista.v1.InferenceService/Converse"
 
 
@@ -34,7 +36,7 @@ class Others(threading.Thread):
 
     def run(self):
         try:
-            with self.envoy.client() as client:
+            with self.envoy.client(bearer(KEY)) as client:
                 while not self.stop.is_set():
                     begin = time.monotonic()
                     assert len(client.greedy([1, 2, 3], 4).ids) == 4
@@ -82,10 +84,13 @@ class Watch:
 
 @pytest.fixture(scope="module")
 def edge(tmp_path_factory):
-    with Server(TINY, "--backend=cpu", "--sessions_max=64") as server:
+    """As it is deployed: the server wants a key, which strangers do not have."""
+    keys = tmp_path_factory.mktemp("access") / "access.json"
+    keys.write_text(access({KEY: "somebody"}))
+    with Server(TINY, "--backend=cpu", "--sessions_max=64", f"--access_file={keys}") as server:
         with Envoy(tmp_path_factory.mktemp("envoy"), server.address) as envoy:
             envoy.servers = [server]
-            with envoy.client() as client:
+            with envoy.client(bearer(KEY)) as client:
                 client.greedy([1, 2, 3], 4)
             yield envoy
 
