@@ -188,14 +188,16 @@ module_dir() {
 }
 
 make_schemas() {
-  local kubernetes gateway prometheus keda
+  local kubernetes gateway prometheus keda cert_manager
   kubernetes=$(module_dir k8s.io/kubernetes "$KUBERNETES_VERSION")
   gateway=$(module_dir sigs.k8s.io/gateway-api "$GATEWAY_API_VERSION")
   prometheus=$(module_dir github.com/prometheus-operator/prometheus-operator "$PROMETHEUS_OPERATOR_VERSION")
   keda=$(module_dir github.com/kedacore/keda/v2 "$KEDA_VERSION")
+  cert_manager=$(module_dir github.com/cert-manager/cert-manager "$CERT_MANAGER_VERSION")
   rm -rf "$TOOLS/schemas"
-  build/venv/bin/python tests/helm/schemas.py "$TOOLS/schemas" "$kubernetes/api/openapi-spec/swagger.json" \
-    "$gateway/config/crd/standard" "$prometheus/example/prometheus-operator-crd" "$keda/config/crd/bases"
+  "$ROOT/build/venv/bin/python" "$ROOT/tests/helm/schemas.py" "$TOOLS/schemas" "$kubernetes/api/openapi-spec/swagger.json" \
+    "$gateway/config/crd/standard" "$prometheus/example/prometheus-operator-crd" "$keda/config/crd/bases" \
+    "$cert_manager/deploy/crds"
 }
 
 # Modules and objects of these builds are wanted once, and are big: they lie in a scratch directory meanwhile.
@@ -211,7 +213,8 @@ install_chart_tools() {
   once helm-unittest "$HELM_UNITTEST_VERSION" go_program helm-unittest "$HELM_UNITTEST_VERSION" \
     github.com/helm-unittest/helm-unittest/cmd/helm-unittest github.com/helm-unittest/helm-unittest \
     "github.com/vmware-labs/yaml-jsonpath v0.3.2 => github.com/helm-unittest/yaml-jsonpath v0.4.0"
-  once schemas "$KUBERNETES_VERSION $GATEWAY_API_VERSION $PROMETHEUS_OPERATOR_VERSION $KEDA_VERSION $(cksum <tests/helm/schemas.py)" \
+  once schemas "$KUBERNETES_VERSION $GATEWAY_API_VERSION $PROMETHEUS_OPERATOR_VERSION $KEDA_VERSION $CERT_MANAGER_VERSION \
+    $(cksum <"$ROOT/tests/helm/schemas.py")" \
     quietly schemas "schemas of Kubernetes $KUBERNETES_VERSION" make_schemas
 }
 

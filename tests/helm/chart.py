@@ -1,8 +1,8 @@
 """How the tests of the chart call its tools, and what they read."""
 
 import functools
-import os
 import pathlib
+import re
 import subprocess
 
 import yaml
@@ -10,7 +10,7 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy/helm/barista"
 TOOLS = ROOT / "build/tools"
-KUBERNETES = os.environ["KUBERNETES_VERSION"]
+KUBERNETES = re.search(r"^KUBERNETES_VERSION=(\S+)", (ROOT / "deploy/versions.env").read_text(encoding="utf-8"), re.M).group(1)
 EXAMPLES = sorted((CHART / "ci").glob("*-values.yaml"))
 
 

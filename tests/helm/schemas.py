@@ -16,6 +16,8 @@ import yaml
 INT_OR_STRING = {"oneOf": [{"type": "string"}, {"type": "integer"}]}
 QUANTITY = {"oneOf": [{"type": "string"}, {"type": "number"}]}  # the API takes 2 for "2"
 REF = "#/definitions/"
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER.add_constructor("tag:yaml.org,2002:value", lambda loader, node: node.value)  # a plain "=", which YAML 1.1 had plans for
 
 
 def strict(schema, top=False):
@@ -77,7 +79,7 @@ def built_in(swagger):
 
 def custom(folder):
     for path in sorted(pathlib.Path(folder).glob("*.yaml")):
-        for document in yaml.load_all(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        for document in yaml.load_all(path.read_text(encoding="utf-8"), Loader=LOADER):
             if not document or document.get("kind") != "CustomResourceDefinition":
                 continue
             spec = document["spec"]
