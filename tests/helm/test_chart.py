@@ -74,6 +74,12 @@ def test_a_bad_value_is_refused_by_name(bad, tmp_path):
     assert bad["says"] in done.stderr, done.stderr
 
 
+def test_chart_and_server_have_one_version():
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    server = re.search(r"project\(barista VERSION (\S+)", (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")).group(1)
+    assert chart["appVersion"] == server
+
+
 def test_readme_is_fresh():
     done = run(sys.executable, "deploy/helm/docs.py", "--check")
     assert done.returncode == 0, done.stderr
@@ -81,9 +87,8 @@ def test_readme_is_fresh():
 
 def test_every_value_is_documented():
     lines = (CHART / "README.md").read_text(encoding="utf-8").splitlines()
-    undocumented = [line for line in lines if re.match(r"\| `[\w.]+` \| `", line) and line.split("|")[-2].strip() == ""]
-    undocumented = [line for line in undocumented if line.split("`")[1] != "resources" and not line.startswith("| `resources.")]
-    assert not undocumented
+    paths = {line.split("`")[1] for line in lines if re.match(r"\| `[\w.]+` \| .* \| \S", line)}
+    assert {".".join(path) for path in leaves(values())} <= paths
 
 
 def leaves(node, path=()):

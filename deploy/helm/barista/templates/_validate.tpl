@@ -1,6 +1,10 @@
 {{/* Values that are each right, and wrong together. Messages start with the value's name, as those of the schema do. */}}
 {{- define "barista.validate" -}}
 {{- $v := .Values }}
+{{- $none := list "0" "0%" }}
+{{- if and (has (toString $v.workload.maxSurge) $none) (has (toString $v.workload.maxUnavailable) $none) }}
+{{- fail "workload.maxSurge: 0, and workload.maxUnavailable is 0 too; no upgrade could begin" }}
+{{- end }}
 {{- if and (eq $v.model.kind "init") (not (and $v.model.init.image $v.model.init.command)) }}
 {{- fail "model.init.image and model.init.command: required for model.kind init" }}
 {{- end }}
