@@ -98,7 +98,7 @@ securityContext:
 
 {{/* One pod a node where that is possible: (dict "root" $ "component" …). */}}
 {{- define "barista.spread" -}}
-{{- if .root.Values.spread }}
+{{- if .root.Values.spread -}}
 topologySpreadConstraints:
   - maxSkew: 1
     topologyKey: kubernetes.io/hostname
