@@ -56,4 +56,4 @@ contexts: [{name: local, context: {cluster: local, user: admin}}]
 clusters: [{name: local, cluster: {server: "$api", insecure-skip-tls-verify: true}}]
 users: [{name: admin, user: {token: "$token"}}]
 YAML
-KUBECONFIG=$scratch/kubeconfig HELM_DATA_HOME=$scratch/helm build/venv/bin/python tests/helm/cluster.py "$api" "$token"
+HOME=$scratch KUBECONFIG=$scratch/kubeconfig build/venv/bin/python tests/helm/cluster.py "$api" "$token"
