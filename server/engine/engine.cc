@@ -336,6 +336,7 @@ void Engine::RefuseHopeless() {
 }
 
 void Engine::Begin(std::unique_ptr<ActiveCall> active) {
+  if (active->request().start != nullptr) PutStart(*active);  // first: the text and drafts go on from it
   const StopParams& stop = active->request().stop;
   active->end_ids = model_.config().eos_token_ids;
   active->eos_ids = active->end_ids.size();
@@ -356,7 +357,6 @@ void Engine::Begin(std::unique_ptr<ActiveCall> active) {
   active->admitted = clock_.Now();
   active->tenant->slots += static_cast<int64_t>(active->choices.size());
   for (Choice& choice : active->choices) choice.ran = steps_;
-  if (active->request().start != nullptr) PutStart(*active);
   UsePrefix(*active);
   const bool waited = active->request().session.empty();
   const bool goes_on = active->prompt().empty() && active->request().kind == RequestKind::kGenerate;
