@@ -100,15 +100,16 @@ install_cmake() {
   pip_into "$TOOLS/venv" cmake "CMake $CMAKE_VERSION from PyPI" "cmake==$CMAKE_VERSION"
 }
 
-# promtool checks our metrics. Unpacked, not installed: the package would start a daemon.
-install_promtool() {
-  [[ -x $TOOLS/bin/promtool ]] && return
+# promtool checks our metrics and rules, and a real Prometheus scrapes a server in the tests. Unpacked, not installed: the
+# package would start a daemon.
+install_prometheus() {
+  [[ -x $TOOLS/bin/promtool && -x $TOOLS/bin/prometheus ]] && return
   apt_update
   local scratch
   scratch=$(mktemp -d)
-  quietly promtool "promtool from apt" bash -c "cd '$scratch' && apt-get download -q prometheus && dpkg -x prometheus_*.deb ."
+  quietly prometheus "prometheus from apt" bash -c "cd '$scratch' && apt-get download -q prometheus && dpkg -x prometheus_*.deb ."
   mkdir -p "$TOOLS/bin"
-  mv "$scratch/usr/bin/promtool" "$TOOLS/bin/"
+  mv "$scratch"/usr/bin/{promtool,prometheus} "$TOOLS/bin/"
   rm -r "$scratch"
 }
 
@@ -126,7 +127,7 @@ install_test_tools() {
   local -a packages STAMP_OF=("$ROOT"/tests/requirements.txt "$ROOT"/tests/*/requirements.txt)
   read -r -a packages <<<"${TEST_PACKAGES//$'\n'/ }"
   install_packages "${packages[@]}"
-  install_promtool
+  install_prometheus
   link_redis_server
   pip_into "$ROOT/build/venv" requirements "Python packages of the tests" -r "$ROOT/tests/requirements.txt"
 }
