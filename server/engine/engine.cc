@@ -42,7 +42,9 @@ Engine::Engine(Model& model, StatePool& pool, const Tokenizer* tokenizer, Metric
       tiers_(WithWorkers(options.tiers, inline_worker_), slots_, pool, metrics, clock,
              [this](std::function<void()> work) { PostInternal(std::move(work)); }),
       sessions_(slots_, pool, model.state_layout(), states_, tiers_, options.rewind_tokens_max),
-      pace_(options.step_target_seconds, model.options().rows_max) {
+      pace_(options.step_target_seconds, model.options().rows_max),
+      latent_meter_(model, options.latent_sample_steps, metrics),
+      drift_probe_(options.drift, pool, metrics, clock) {
   tiers_.SetTable(&sessions_);
   const int64_t rows = model.options().rows_max;
   plan_.reserve(rows);
@@ -54,8 +56,11 @@ Engine::Engine(Model& model, StatePool& pool, const Tokenizer* tokenizer, Metric
   }
   const int64_t bytes = model.state_layout().bytes_per_session();
   metrics_.sessions_max.Set(slots_.total());
+  metrics_.sessions_total_max.Set(static_cast<double>(tiers_.sessions_max()));
   metrics_.bytes_per_session.Set(static_cast<double>(bytes));
-  metrics_.weight_bytes.Set(static_cast<double>(model.weights().bytes));
+  metrics_.device_memory_bytes("weights").Set(static_cast<double>(model.weights().bytes));
+  metrics_.device_memory_bytes("workspace").Set(static_cast<double>(model.workspace_bytes()));
+  metrics_.device_memory_bytes("states").Set(static_cast<double>(model.state_layout().slot_bytes() * slots_.total()));
 }
 
 Engine::~Engine() { Stop(); }
@@ -68,8 +73,10 @@ void Engine::Stop() {
   {
     absl::MutexLock lock(&mutex_);
     draining_ = stop_ = true;
+    metrics_.draining.Set(1);
     wake_.Signal();
   }
+  if (options_.drift.replay != nullptr) options_.drift.replay->Stop();
   if (thread_.joinable()) thread_.join();
   while (true) {
     RunPosted();
@@ -158,6 +165,7 @@ void Engine::Wake() {
 void Engine::Drain() {
   absl::MutexLock lock(&mutex_);
   draining_ = true;
+  metrics_.draining.Set(1);
 }
 
 void Engine::CutOff() {
@@ -345,6 +353,7 @@ void Engine::Begin(std::unique_ptr<ActiveCall> active) {
   active->admitted = clock_.Now();
   if (active->request().start != nullptr) PutStart(*active);
   UsePrefix(*active);
+  drift_probe_.Begin(*active);
   const bool waited = active->request().session.empty();
   const bool goes_on = active->prompt().empty() && active->request().kind == RequestKind::kGenerate;
   if (goes_on) active->prefilled = active->admitted;

@@ -14,6 +14,8 @@
 #include "server/engine/active_call.h"
 #include "server/engine/call.h"
 #include "server/engine/clock.h"
+#include "server/engine/drift_probe.h"
+#include "server/engine/latent_meter.h"
 #include "server/engine/prefix_cache.h"
 #include "server/engine/scheduler.h"
 #include "server/engine/session.h"
@@ -35,7 +37,9 @@ struct EngineOptions {
   int64_t checkpoint_bytes = 0;       // of states that are kept for rewinds and for prompts that begin alike; 0: none
   int64_t rewind_tokens_max = 256;    // that a session can be put back, from kept states
   int64_t prefix_tokens_min = 256;    // of a prompt whose state is worth keeping
-  TierOptions tiers;                  // its workers default to one that does everything at once
+  int64_t latent_sample_steps = 32;   // from one measured row of p(l|t) to the next; 0: none is measured
+  DriftOptions drift;
+  TierOptions tiers;  // its workers default to one that does everything at once
 };
 
 class Engine {
@@ -185,6 +189,8 @@ class Engine {
   int64_t coming_up_ = 0;     // sessions in the host's memory that wait for a slot
   std::vector<std::unique_ptr<ActiveCall>> running_;
   PrefillPace pace_;
+  LatentMeter latent_meter_;
+  DriftProbe drift_probe_;
   uint64_t steps_ = 0;
 
   // Of the step in hand; kept so that a step allocates nothing.
