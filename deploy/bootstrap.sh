@@ -131,7 +131,8 @@ install_test_tools() {
   local -a packages STAMP_OF=("$ROOT"/tests/requirements.txt "$ROOT"/tests/*/requirements.txt)
   read -r -a packages <<<"${TEST_PACKAGES//$'\n'/ }"
   install_packages "${packages[@]}"
-  unpack_program promtool prometheus # checks our metrics and rules
+  unpack_program promtool prometheus    # checks our metrics and rules
+  unpack_program prometheus prometheus  # scrapes a server in the tests
   link_redis_server
   pip_into "$ROOT/build/venv" requirements "Python packages of the tests" -r "$ROOT/tests/requirements.txt"
 }

@@ -48,6 +48,8 @@ struct ServerConfig {
   std::string peer_api_key_file;                      // an admin key of drain_peer
   std::string seal_key_file;                          // 64 hexadecimal digits; empty: nothing is encrypted
   std::string tenant_header;                          // metadata key of the caller's tenant; empty: one tenant
+  int64_t latent_sample_steps = 32;                   // steps from one measured row of p(l|t) to the next; 0: none
+  double drift_sample_seconds = 300;                  // from one call replayed in float64 to the next; 0: none
   bool poison_freed_slots = false;                    // NaN in freed slots
   std::string log_level = "info";                     // debug, info, warn, error
   Limits limits;

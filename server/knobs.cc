@@ -90,6 +90,12 @@ const std::vector<Knob>& Knobs() {
        TextKnob{&ServerConfig::seal_key_file, {}}},
       {"tenant_header", "metadata key of the caller's tenant, which the proxy in front sets; empty: one tenant",
        TextKnob{&ServerConfig::tenant_header, {}}},
+      {"latent_sample_steps", "steps from one token whose use of the latents is measured to the next; 0: none is",
+       IntKnob{FIELD(latent_sample_steps), 0, 1 << 20}},
+      {"drift_sample_seconds",
+       "seconds from one call whose state is compared with a replay in float64 to the next, at least; 0: none is. A "
+       "replay reads the checkpoint's files again, holds one layer in float64 and takes 3 % of a core at most",
+       RealKnob{FIELD(drift_sample_seconds), 0, 1e6}},
       {"poison_freed_slots", "fill freed slots with NaN", BoolKnob{&ServerConfig::poison_freed_slots}},
       {"log_level", "how much to log, as JSON lines on stderr",
        TextKnob{&ServerConfig::log_level, {"debug", "info", "warn", "error"}}},

@@ -16,6 +16,7 @@
 #include "server/edge_files.h"
 #include "server/memory_plan.h"
 #include "server/model/model.h"
+#include "server/model/state_drift.h"
 #include "server/model/tensor_names.h"
 #include "server/observe/health_listener.h"
 #include "server/observe/log.h"
@@ -84,6 +85,12 @@ std::string NameOf(const std::string& directory) {
   return absl::StrCat("models/", path.parent_path().filename().string());
 }
 
+// Of replays in float64, while one runs.
+int64_t ReplayBytes(const ServerConfig& config, const Checkpoint& checkpoint, const ModelOptions& options) {
+  const bool on = config.drift_sample_seconds > 0 && checkpoint.config().task == Task::kCausalLm;
+  return on ? StateReplay::Bytes(checkpoint, options) : 0;
+}
+
 MemoryWish WishOf(const ServerConfig& config, int64_t fixed_bytes) {
   return {.memory_bytes = config.memory_bytes,
           .fixed_bytes = fixed_bytes,
@@ -136,8 +143,10 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
   absl::StatusOr<std::unique_ptr<Model>> model = Model::Load(checkpoint, backend, options);
   if (!model.ok()) return Fail(kConfig, model.status());
   const StateLayout& layout = (*model)->state_layout();
+  const int64_t replay_bytes = ReplayBytes(config, checkpoint, options);
   const absl::StatusOr<MemoryPlan> plan =
-      PlanMemory(WishOf(config, (*model)->weights().bytes + (*model)->workspace_bytes()), layout.bytes_per_session());
+      PlanMemory(WishOf(config, (*model)->weights().bytes + (*model)->workspace_bytes() + replay_bytes),
+                 layout.bytes_per_session());
   if (!plan.ok()) return Fail(kConfig, plan.status());
   absl::StatusOr<StatePool> pool = StatePool::Create(backend, layout, plan->slots);
   if (!pool.ok()) return Fail(kConfig, pool.status());
@@ -149,7 +158,13 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
 
   Metrics metrics;
   const SteadyClock clock;
+  metrics.build_info
+      .Add({{"version", kVersion}, {"backend", std::string(backend.name())}, {"model", NameOf(config.model)}})
+      .Set(1);
   ThreadWorker device_worker, directory_worker, registry_worker, background;
+  constexpr double kReplayCpuShare = 0.03;
+  StateReplay replay(checkpoint, options, layout, kReplayCpuShare);
+  ThreadWorker replay_worker(ThreadWorker::Priority::kIdle);
   const bool positions_end = (*model)->config().any_layer([](LayerType t) { return t == LayerType::kFullAttention; });
   const int64_t positions_max = positions_end ? options.max_positions : 0;
   const std::unique_ptr<Peer> peer = config.drain_peer.empty() ? nullptr : std::make_unique<Peer>(PeerOf(config));
@@ -176,6 +191,10 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
                  .rewind_tokens_max = config.limits.rewind_tokens_max,
                  .prefix_tokens_min = config.prefix_tokens_min,
                  .health = &health,
+                 .latent_sample_steps = config.latent_sample_steps,
+                 .drift = {.replay = replay_bytes > 0 ? &replay : nullptr,
+                           .worker = &replay_worker,
+                           .sample_seconds = config.drift_sample_seconds},
                  .tiers = tiers});
   engine.Adopt(stored);
   if (edge.access != nullptr) engine.SetTenants(edge.access->policy()->tenants);
@@ -288,10 +307,13 @@ int Main(const std::vector<std::string>& args) {
                                                        .ring_dtype = (*backend)->ring_dtype(stored),
                                                        .max_positions = options.max_positions});
     const int64_t weights = WeightBytes(**checkpoint, options.weights_dtype);
-    const absl::StatusOr<MemoryPlan> plan = PlanMemory(WishOf(*config, weights), layout.bytes_per_session());
+    const int64_t replay_bytes = ReplayBytes(*config, **checkpoint, options);
+    const absl::StatusOr<MemoryPlan> plan =
+        PlanMemory(WishOf(*config, weights + replay_bytes), layout.bytes_per_session());
     if (!plan.ok()) return Fail(kConfig, plan.status());
     if (config->describe) {
-      std::fputs(Describe(**checkpoint, layout, weights, plan->slots, plan->memory_bytes).c_str(), stdout);
+      std::fputs(Describe(**checkpoint, layout, weights, replay_bytes, plan->slots, plan->memory_bytes).c_str(),
+                 stdout);
     } else {
       std::printf("ok\n");
     }

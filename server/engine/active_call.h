@@ -43,6 +43,8 @@ struct ActiveCall {
   std::vector<PrefixKey> keys;     // of the prompt, where prefixes are looked up
   std::vector<int64_t> keep_at;    // positions of the prompt at which the state is to be kept, the last one first
   std::unique_ptr<Replay> replay;  // kRewind
+  // From position 0 on, prompt and drawn; null but for a sampled call (drift_probe.h).
+  std::unique_ptr<std::vector<int32_t>> sampled_tokens;
   // Of a call whose session is on its way to a slot: set once the state is in memory, or with the reason why not.
   std::shared_ptr<std::optional<absl::Status>> brought;
   bool waits_for_session = false;  // and so the session is busy

@@ -42,7 +42,9 @@ Engine::Engine(Model& model, StatePool& pool, const Tokenizer* tokenizer, Metric
       tiers_(WithWorkers(options.tiers, inline_worker_), slots_, pool, metrics, clock,
              [this](std::function<void()> work) { PostInternal(std::move(work)); }),
       sessions_(slots_, pool, model.state_layout(), states_, tiers_, options.rewind_tokens_max),
-      pace_(options.step_target_seconds, model.options().rows_max) {
+      pace_(options.step_target_seconds, model.options().rows_max),
+      latent_meter_(model, options.latent_sample_steps, metrics),
+      drift_probe_(options.drift, pool, metrics, clock) {
   tiers_.SetTable(&sessions_);
   sessions_.SetTenants(&tenants_.policy());
   const int64_t rows = model.options().rows_max;
@@ -55,8 +57,11 @@ Engine::Engine(Model& model, StatePool& pool, const Tokenizer* tokenizer, Metric
   }
   const int64_t bytes = model.state_layout().bytes_per_session();
   metrics_.sessions_max.Set(slots_.total());
+  metrics_.sessions_total_max.Set(static_cast<double>(tiers_.sessions_max()));
   metrics_.bytes_per_session.Set(static_cast<double>(bytes));
-  metrics_.weight_bytes.Set(static_cast<double>(model.weights().bytes));
+  metrics_.device_memory_bytes("weights").Set(static_cast<double>(model.weights().bytes));
+  metrics_.device_memory_bytes("workspace").Set(static_cast<double>(model.workspace_bytes()));
+  metrics_.device_memory_bytes("states").Set(static_cast<double>(model.state_layout().slot_bytes() * slots_.total()));
 }
 
 Engine::~Engine() { Stop(); }
@@ -69,8 +74,10 @@ void Engine::Stop() {
   {
     absl::MutexLock lock(&mutex_);
     draining_ = stop_ = true;
+    metrics_.draining.Set(1);
     wake_.Signal();
   }
+  if (options_.drift.replay != nullptr) options_.drift.replay->Stop();
   if (thread_.joinable()) thread_.join();
   while (true) {
     RunPosted();
@@ -162,6 +169,7 @@ void Engine::Wake() {
 void Engine::Drain() {
   absl::MutexLock lock(&mutex_);
   draining_ = true;
+  metrics_.draining.Set(1);
 }
 
 void Engine::CutOff() {
@@ -318,23 +326,6 @@ void Engine::Admit() {
   }
 }
 
-void Engine::RefuseHopeless() {
-  const int64_t below = tiers_.sessions_max() - slots_.total();  // sessions that need no slot
-  const int64_t kept = std::max<int64_t>(sessions_.size() - below, 0), left = slots_.total() - kept;
-  for (auto it = waiting_.begin(); it != waiting_.end();) {
-    const int32_t wanted = static_cast<int32_t>(it->choices.size());
-    if (wanted <= left) {
-      ++it;
-      continue;
-    }
-    metrics_.admission_refusals(absl::AsciiStrToLower(Name(ErrorReason::kSessionsMax))).Increment();
-    End(*it, MakeError({.reason = ErrorReason::kSessionsMax, .retry_after_seconds = 1},
-                       absl::StrCat(kept, " of ", slots_.total(), " slots are kept by sessions, and ", wanted,
-                                    wanted == 1 ? " is" : " are", " wanted")));
-    it = waiting_.erase(it);
-  }
-}
-
 void Engine::Begin(std::unique_ptr<ActiveCall> active) {
   if (active->request().start != nullptr) PutStart(*active);  // first: the text and drafts go on from it
   const StopParams& stop = active->request().stop;
@@ -358,6 +349,7 @@ void Engine::Begin(std::unique_ptr<ActiveCall> active) {
   active->tenant->slots += static_cast<int64_t>(active->choices.size());
   for (Choice& choice : active->choices) choice.ran = steps_;
   UsePrefix(*active);
+  drift_probe_.Begin(*active);
   const bool waited = active->request().session.empty();
   const bool goes_on = active->prompt().empty() && active->request().kind == RequestKind::kGenerate;
   if (goes_on) active->prefilled = active->admitted;

@@ -14,6 +14,8 @@
 #include "server/engine/active_call.h"
 #include "server/engine/call.h"
 #include "server/engine/clock.h"
+#include "server/engine/drift_probe.h"
+#include "server/engine/latent_meter.h"
 #include "server/engine/prefix_cache.h"
 #include "server/engine/scheduler.h"
 #include "server/engine/session.h"
@@ -38,7 +40,9 @@ struct EngineOptions {
   int64_t rewind_tokens_max = 256;    // that a session can be put back, from kept states
   int64_t prefix_tokens_min = 256;    // of a prompt whose state is worth keeping
   Health* health = nullptr;           // told of each pass of the loop; may be null
-  TierOptions tiers;                  // its workers default to one that does everything at once
+  int64_t latent_sample_steps = 32;   // from one measured row of p(l|t) to the next; 0: none is measured
+  DriftOptions drift;
+  TierOptions tiers;  // its workers default to one that does everything at once
 };
 
 class Engine {
@@ -194,6 +198,8 @@ class Engine {
   int64_t coming_up_ = 0;     // sessions in the host's memory that wait for a slot
   std::vector<std::unique_ptr<ActiveCall>> running_;
   PrefillPace pace_;
+  LatentMeter latent_meter_;
+  DriftProbe drift_probe_;
   uint64_t steps_ = 0;
 
   // Of the step in hand; kept so that a step allocates nothing.

@@ -2,7 +2,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
 #include "server/engine/engine.h"
+#include "server/engine/error.h"
 
 namespace barista {
 
@@ -28,6 +31,23 @@ void Engine::CountQueued() {
     if (left == active->queued) continue;
     load_.AddQueued(active->request().tenant, left - active->queued);
     active->queued = left;
+  }
+}
+
+void Engine::RefuseHopeless() {
+  const int64_t below = tiers_.sessions_max() - slots_.total();  // sessions that need no slot
+  const int64_t kept = std::max<int64_t>(sessions_.size() - below, 0), left = slots_.total() - kept;
+  for (auto it = waiting_.begin(); it != waiting_.end();) {
+    const int32_t wanted = static_cast<int32_t>(it->choices.size());
+    if (wanted <= left) {
+      ++it;
+      continue;
+    }
+    metrics_.admission_refusals(absl::AsciiStrToLower(Name(ErrorReason::kSessionsMax))).Increment();
+    End(*it, MakeError({.reason = ErrorReason::kSessionsMax, .retry_after_seconds = 1},
+                       absl::StrCat(kept, " of ", slots_.total(), " slots are kept by sessions, and ", wanted,
+                                    wanted == 1 ? " is" : " are", " wanted")));
+    it = waiting_.erase(it);
   }
 }
 

@@ -41,6 +41,9 @@ bool Engine::Step() {
     metrics_.step_tokens.Observe(static_cast<double>(tokens));
     metrics_.batch_size.Observe(static_cast<double>(plan_.size()));
   }
+  for (const std::unique_ptr<ActiveCall>& active : running_) {
+    if (!active->ended) drift_probe_.Look(*active, false);
+  }
   KeepAnchors();
   RemoveEnded();
   UpdateGauges();
@@ -121,7 +124,9 @@ void Engine::Forward() {
       metrics_.drafted_tokens_total.Increment(s.tokens - 1);
     }
   }
-  model_.Forward(segments_, tokens_, pool_);
+  const absl::Span<const int32_t> measured = latent_meter_.RowsOf(steps_, static_cast<int64_t>(tokens_.size()));
+  model_.Forward(segments_, tokens_, pool_, measured);
+  if (!measured.empty()) latent_meter_.Observe();
 }
 
 void Engine::ScorePrompts() {

@@ -1,7 +1,7 @@
 #include "server/rpc/model_service.h"
 
 #include "server/model/state_plan.h"
-#include "server/rpc/call_end.h"
+#include "server/rpc/call_record.h"
 #include "server/rpc/strict_methods.h"
 
 namespace barista {
@@ -105,8 +105,9 @@ ModelService::ModelService(const Serving& s) : serving_(s) {
 
 grpc::ServerUnaryReactor* ModelService::GetModel(grpc::CallbackServerContext* context, const v1::GetModelRequest*,
                                                  v1::GetModelResponse* response) {
+  const CallRecord record(*context, "GetModel", serving_.metrics);
   *response = answer_;
-  RecordEnd(absl::OkStatus(), serving_.metrics);
+  record.End(absl::OkStatus());
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();  // once: each call makes a new one
   reactor->Finish(grpc::Status::OK);
   return reactor;
