@@ -56,7 +56,7 @@ class Model {
   absl::Status ForwardFrom(const Checkpoint& checkpoint, absl::FunctionRef<bool()> go_on, Segments segments,
                            absl::Span<const int32_t> tokens, const StatePool& pool);
 
-  // How the sampled rows of the last Forward used the latents: a value for each of latent_layers(), in their order.
+  // How the sampled rows of the last Forward used the latents, for each of latent_layers(); nothing without such rows.
   std::vector<LatentUse> SampledLatentUse() const;
   // Layers with latents, ascending.
   const std::vector<int64_t>& latent_layers() const { return latent_layers_; }
