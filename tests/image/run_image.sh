@@ -34,7 +34,10 @@ as_a_stranger() {
   grep -qP '^Uid:\t10001\t10001\t10001\t10001$' <<<"$status" && grep -qP '^CapEff:\t0+$' <<<"$status"
 }
 generates() { [[ -n $(client generate "def read(" --session=kept --max_tokens=8 --seed=7) ]]; }
-tells_metrics() { curl -fsS "http://$METRICS/metrics" | grep -q '^barista_'; }
+tells_metrics() {
+  local page
+  page=$(curl -fsS "http://$METRICS/metrics") && grep -q '^barista_' <<<"$page"
+}
 ends_well() { stop_server; }
 
 check "nothing can be written" read_only
