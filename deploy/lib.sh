@@ -4,6 +4,7 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 TOOLS=$ROOT/build/tools   # programs that a build or a test needs and the system lacks
 LOGS=$ROOT/build/logs
+SERVER=("$ROOT/build/cpu/bin/barista-server")  # what start_server starts
 export PATH="$TOOLS/venv/bin:$TOOLS/bin:$PATH"
 
 if [[ -t 1 && -z "${NO_COLOR:-}" ]]; then
@@ -43,15 +44,14 @@ at_least() { [[ $(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1) == "$2" ]];
 
 port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# start_server LOG FLAG...: starts barista-server of build/cpu, or of build/$BARISTA_BUILD, and waits for its ready line. Sets
-# SERVER_PID, GRPC and METRICS (HOST:PORT). The server's stdout goes to LOG, its stderr to LOG.err. Fails with its words where
-# it ends instead.
+# start_server LOG FLAG...: starts SERVER with these flags and waits for its ready line. Sets SERVER_PID, GRPC and
+# METRICS (HOST:PORT). The server's stdout goes to LOG, its stderr to LOG.err. Fails with its words where it ends instead.
 start_server() {
   local log=$1
   shift
   mkdir -p "$(dirname "$log")"
   : >"$log"
-  "$ROOT/build/${BARISTA_BUILD:-cpu}/bin/barista-server" "$@" >"$log" 2>"$log.err" </dev/null &
+  "${SERVER[@]}" "$@" >"$log" 2>"$log.err" </dev/null &
   SERVER_PID=$!
   local tries=0
   until grep -q '^ready ' "$log"; do

@@ -99,7 +99,7 @@ class Backend {
   // Moves between device memory and itself or the host. Upload and Download may also come from other threads, beside
   // the engine's operations, on memory that nobody else uses meanwhile.
   virtual void Fill(void* dst, DType dtype, size_t count, double value) = 0;
-  virtual void Copy(void* dst, const void* src, size_t bytes) = 0;      // device to device
+  virtual void Copy(void* dst, const void* src, size_t bytes) = 0;      // device to device; 16-byte aligned
   virtual void Upload(void* dst, const void* src, size_t bytes) = 0;    // host to device
   virtual void Download(void* dst, const void* src, size_t bytes) = 0;  // device to host
 };

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/cpu/cores.h"
+#include "kernels/cpu/stream_copy.h"
 #include "kernels/math/isa.h"
 #include "kernels/matmul/self_test.h"
 
@@ -18,6 +19,7 @@ constexpr double kItemNs = 4000;
 // Columns are cut at multiples of this, so that every element falls into the same vector lanes however many rows and
 // threads there are.
 constexpr int64_t kColumnUnit = 64;
+constexpr int64_t kStreamBytes = 256 << 10;  // pieces of a large copy
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -187,7 +189,18 @@ void CpuBackend::Logprobs(const Rows& logits, absl::Span<const int32_t> targets,
 }
 
 void CpuBackend::Fill(void* dst, DType dtype, size_t count, double value) { FillHost(dst, dtype, count, value); }
-void CpuBackend::Copy(void* dst, const void* src, size_t bytes) { std::memcpy(dst, src, bytes); }
+void CpuBackend::Copy(void* dst, const void* src, size_t bytes) {
+  if (bytes < 2 * kStreamBytes) {
+    std::memcpy(dst, src, bytes);
+    return;
+  }
+  pool_.For(CeilDiv(static_cast<int64_t>(bytes), kStreamBytes), [&](int64_t item, int) {
+    const size_t at = item * kStreamBytes;
+    StreamCopy(static_cast<std::byte*>(dst) + at, static_cast<const std::byte*>(src) + at,
+               std::min<size_t>(kStreamBytes, bytes - at));
+  });
+}
+
 void CpuBackend::Upload(void* dst, const void* src, size_t bytes) { std::memcpy(dst, src, bytes); }
 void CpuBackend::Download(void* dst, const void* src, size_t bytes) { std::memcpy(dst, src, bytes); }
 

@@ -1,6 +1,7 @@
 #include "kernels/backend_ref.h"
 
 #include <cstring>
+#include <utility>
 
 #include "kernels/matmul/matmul_ref.h"
 
@@ -9,6 +10,8 @@ namespace {
 
 class RefBackend : public Backend {
  public:
+  explicit RefBackend(std::function<bool()> go_on) : go_on_(std::move(go_on)) {}
+
   std::string_view name() const override { return "ref"; }
   std::string Describe() const override { return "ref: plain loops in double, one thread"; }
   DType activation_dtype() const override { return DType::kF64; }
@@ -22,7 +25,12 @@ class RefBackend : public Backend {
   void Embed(const EmbedArgs& args) override { EmbedRef<double>(args); }
   void Norm(const NormArgs& args) override { NormRef<double>(args); }
   void Multiply(absl::Span<const LinearCall> calls) override {
-    for (const LinearCall& c : calls) static_cast<const RefLinear*>(c.weight)->Multiply(c.x, c.y, c.accumulate);
+    for (const LinearCall& c : calls) {
+      for (int64_t r = 0; r < c.x.rows; ++r) {
+        if (go_on_ && !go_on_()) return;
+        static_cast<const RefLinear*>(c.weight)->Multiply(c.x.Slice(r, 1), c.y.Slice(r, 1), c.accumulate);
+      }
+    }
   }
   void Conv1d(const Conv1dArgs& args) override { Conv1dRef<double>(args); }
   void Rglru(const RglruArgs& args) override { RglruRef<double>(args); }
@@ -50,10 +58,15 @@ class RefBackend : public Backend {
   void Copy(void* dst, const void* src, size_t bytes) override { std::memcpy(dst, src, bytes); }
   void Upload(void* dst, const void* src, size_t bytes) override { std::memcpy(dst, src, bytes); }
   void Download(void* dst, const void* src, size_t bytes) override { std::memcpy(dst, src, bytes); }
+
+ private:
+  const std::function<bool()> go_on_;
 };
 
 }  // namespace
 
-std::unique_ptr<Backend> MakeRefBackend() { return std::make_unique<RefBackend>(); }
+std::unique_ptr<Backend> MakeRefBackend(std::function<bool()> go_on) {
+  return std::make_unique<RefBackend>(std::move(go_on));
+}
 
 }  // namespace barista

@@ -8,6 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "nlohmann/json.hpp"
 #include "server/knobs.h"
 #include "server/model/strict_json.h"
@@ -85,6 +86,53 @@ absl::Status CheckAddress(absl::string_view name, const std::string& address) {
       absl::StrCat("--", name, ": ", Quoted(address), " is not HOST:PORT with a port of 0 to 65535"));
 }
 
+// Whether nobody but this machine reaches HOST:PORT.
+bool IsLoopback(absl::string_view address) {
+  const absl::string_view host = address.substr(0, address.rfind(':'));
+  uint32_t first = 0;
+  const std::vector<absl::string_view> parts = absl::StrSplit(host, '.');
+  if (parts.size() == 4 && absl::SimpleAtoi(parts[0], &first)) {
+    return first == 127 && std::all_of(parts.begin(), parts.end(), [](absl::string_view part) {
+             uint32_t byte = 0;
+             return absl::SimpleAtoi(part, &byte) && byte <= 255;
+           });
+  }
+  return host == "localhost" || host == "[::1]" || host == "::1";
+}
+
+// What flags and file ask for together.
+absl::Status CheckTogether(const ServerConfig& c) {
+  const auto both = [](absl::string_view a, const std::string& in_a, absl::string_view b, const std::string& in_b) {
+    if (in_a.empty() == in_b.empty()) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat("--", in_a.empty() ? a : b, ": missing; --", in_a.empty() ? b : a, " needs it"));
+  };
+  if (c.model.empty()) return absl::InvalidArgumentError("--model: required, a checkpoint directory");
+  if (absl::Status s = CheckAddress("listen", c.listen); !s.ok()) return s;
+  for (const auto& [name, address] :
+       {std::pair("metrics_listen", c.metrics_listen), {"health_listen", c.health_listen}}) {
+    if (absl::Status s = CheckAddress(name, address); !address.empty() && !s.ok()) return s;
+  }
+  if (absl::Status s = both("tls_cert_file", c.tls_cert_file, "tls_key_file", c.tls_key_file); !s.ok()) return s;
+  if (absl::Status s = both("peer_cert_file", c.peer_cert_file, "peer_key_file", c.peer_key_file); !s.ok()) return s;
+  if (!c.tls_client_ca_file.empty() && c.tls_cert_file.empty()) {
+    return absl::InvalidArgumentError("--tls_client_ca_file: needs --tls_cert_file and --tls_key_file");
+  }
+  if (!c.peer_cert_file.empty() && c.peer_ca_file.empty()) {
+    return absl::InvalidArgumentError("--peer_cert_file: needs --peer_ca_file");
+  }
+  if (!c.tenant_header.empty() && !c.access_file.empty()) {
+    return absl::InvalidArgumentError(
+        "--tenant_header: not with --access_file, where the key alone says whose a call is");
+  }
+  if (!IsLoopback(c.listen) && (c.tls_cert_file.empty() || c.access_file.empty())) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--listen: ", Quoted(c.listen), " is reached from other machines, so it needs --tls_cert_file, --tls_key_file ",
+        "and --access_file"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ReadFile(const std::string& path, ServerConfig& config) {
   std::ifstream in(path);
   if (!in) return absl::NotFoundError(absl::StrCat("--config: cannot read ", path));
@@ -133,10 +181,7 @@ absl::StatusOr<ServerConfig> ParseServerConfig(const std::vector<std::string>& a
     const std::string value = equals == std::string::npos ? "true" : arg.substr(equals + 1);
     if (absl::Status s = Set(*knob, value, absl::StrCat("--", name), config); !s.ok()) return s;
   }
-  if (config.model.empty()) return absl::InvalidArgumentError("--model: required, a checkpoint directory");
-  if (absl::Status s = CheckAddress("listen", config.listen); !s.ok()) return s;
-  if (config.metrics_listen.empty()) return config;
-  if (absl::Status s = CheckAddress("metrics_listen", config.metrics_listen); !s.ok()) return s;
+  if (absl::Status s = CheckTogether(config); !s.ok()) return s;
   return config;
 }
 

@@ -18,6 +18,10 @@ struct ServerConfig {
   std::string backend = "auto";                       // auto, cpu, ref, cuda
   std::string listen = "127.0.0.1:8470";              // gRPC; port 0 picks a free one
   std::string metrics_listen = "127.0.0.1:8471";      // Prometheus text over HTTP; empty: none
+  std::string health_listen;                          // /livez and /readyz over HTTP; empty: none
+  std::string tls_cert_file, tls_key_file;            // PEM; both or neither: gRPC with TLS
+  std::string tls_client_ca_file;                     // PEM: clients must show a certificate that it signed
+  std::string access_file;                            // API keys and tenants; empty: whoever connects may call
   int64_t threads = 0;                                // of the cpu backend; 0: one a core this process may use
   std::string cpu_isa = "auto";                       // a lower instruction set than the machine's, for tests
   std::string weights_dtype = "auto";                 // auto: as stored; f32, bf16, f16: round at load
@@ -27,6 +31,7 @@ struct ServerConfig {
   double step_target_ms = 40;                         // steps with decodes and prompt tokens are kept near this
   int64_t max_positions = 0;                          // of full_attention layers; 0: max_position_embeddings, else 4096
   int64_t outbox_events_max = 256;                    // events a slow reader may leave before its call pauses
+  double drain_delay_seconds = 0;                     // after SIGTERM, in which new calls are still taken
   double drain_seconds = 30;                          // after SIGTERM, until running calls are cut off
   std::string state_dir;                              // idle sessions and snapshots; empty: none are kept on disk
   int64_t directory_state_bytes = int64_t{16} << 30;  // of idle sessions under state_dir
@@ -38,8 +43,13 @@ struct ServerConfig {
   int64_t redis_state_bytes = int64_t{4} << 30;       // of idle sessions that this server puts there
   int64_t redis_timeout_ms = 500;                     // of one command
   std::string drain_peer;                             // HOST:PORT of a server that takes the sessions; empty: none
+  std::string peer_ca_file;                           // PEM: drain_peer has TLS; its certificate is signed by this
+  std::string peer_cert_file, peer_key_file;          // PEM, both or neither: what this server shows drain_peer
+  std::string peer_api_key_file;                      // an admin key of drain_peer
   std::string seal_key_file;                          // 64 hexadecimal digits; empty: nothing is encrypted
   std::string tenant_header;                          // metadata key of the caller's tenant; empty: one tenant
+  int64_t latent_sample_steps = 32;                   // steps from one measured row of p(l|t) to the next; 0: none
+  double drift_sample_seconds = 300;                  // from one call replayed in float64 to the next; 0: none
   bool poison_freed_slots = false;                    // NaN in freed slots
   std::string log_level = "info";                     // debug, info, warn, error
   Limits limits;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -15,9 +16,12 @@
 #include "absl/time/clock.h"
 #include "server/config.h"
 #include "server/describe.h"
+#include "server/edge_files.h"
 #include "server/memory_plan.h"
 #include "server/model/model.h"
+#include "server/model/state_drift.h"
 #include "server/model/tensor_names.h"
+#include "server/observe/health_listener.h"
 #include "server/observe/log.h"
 #include "server/rpc/peer.h"
 #include "server/rpc/server.h"
@@ -85,12 +89,27 @@ std::string NameOf(const std::string& directory) {
   return absl::StrCat("models/", path.parent_path().filename().string());
 }
 
+// Of replays in float64, while one runs.
+int64_t ReplayBytes(const ServerConfig& config, const Checkpoint& checkpoint, const ModelOptions& options) {
+  const bool on = config.drift_sample_seconds > 0 && checkpoint.config().task == Task::kCausalLm;
+  return on ? StateReplay::Bytes(checkpoint, options) : 0;
+}
+
 MemoryWish WishOf(const ServerConfig& config, int64_t fixed_bytes) {
   return {.memory_bytes = config.memory_bytes,
           .fixed_bytes = fixed_bytes,
           .host_state_bytes = config.host_state_bytes,
           .checkpoint_bytes = config.checkpoint_bytes,
           .sessions_max = config.sessions_max};
+}
+
+PeerOptions PeerOf(const ServerConfig& config) {
+  return {.address = config.drain_peer,
+          .tenant_header = config.tenant_header,
+          .ca_file = config.peer_ca_file,
+          .cert_file = config.peer_cert_file,
+          .key_file = config.peer_key_file,
+          .api_key_file = config.peer_api_key_file};
 }
 
 // Every session goes to the store, if there is one; says what that means before and after.
@@ -116,7 +135,8 @@ void ParkSessions(Engine& engine, int64_t bytes_per_session, const Clock& clock,
 }
 
 // Serves until SIGTERM or SIGINT, then drains.
-int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& backend, const ModelOptions& options) {
+int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& backend, const ModelOptions& options,
+          EdgeFiles& edge, Health& health) {
   absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer;
   if (checkpoint.tokenizer_path()) {
     tokenizer = Tokenizer::Load(*checkpoint.tokenizer_path());
@@ -127,8 +147,10 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
   absl::StatusOr<std::unique_ptr<Model>> model = Model::Load(checkpoint, backend, options);
   if (!model.ok()) return Fail(kConfig, model.status());
   const StateLayout& layout = (*model)->state_layout();
+  const int64_t replay_bytes = ReplayBytes(config, checkpoint, options);
   const absl::StatusOr<MemoryPlan> plan =
-      PlanMemory(WishOf(config, (*model)->weights().bytes + (*model)->workspace_bytes()), layout.bytes_per_session());
+      PlanMemory(WishOf(config, (*model)->weights().bytes + (*model)->workspace_bytes() + replay_bytes),
+                 layout.bytes_per_session());
   if (!plan.ok()) return Fail(kConfig, plan.status());
   absl::StatusOr<StatePool> pool = StatePool::Create(backend, layout, plan->slots);
   if (!pool.ok()) return Fail(kConfig, pool.status());
@@ -140,11 +162,16 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
 
   Metrics metrics;
   const SteadyClock clock;
+  metrics.build_info
+      .Add({{"version", kVersion}, {"backend", std::string(backend.name())}, {"model", NameOf(config.model)}})
+      .Set(1);
   ThreadWorker device_worker, directory_worker, registry_worker, background;
+  constexpr double kReplayCpuShare = 0.03;
+  StateReplay replay(checkpoint, options, layout, kReplayCpuShare);
+  ThreadWorker replay_worker(ThreadWorker::Priority::kIdle);
   const bool positions_end = (*model)->config().any_layer([](LayerType t) { return t == LayerType::kFullAttention; });
   const int64_t positions_max = positions_end ? options.max_positions : 0;
-  const std::unique_ptr<Peer> peer =
-      config.drain_peer.empty() ? nullptr : std::make_unique<Peer>(config.drain_peer, config.tenant_header);
+  const std::unique_ptr<Peer> peer = config.drain_peer.empty() ? nullptr : std::make_unique<Peer>(PeerOf(config));
   TierOptions tiers = {
       .host_sessions = config.host_state_bytes / layout.bytes_per_session(),
       .directory_sessions = stores->sessions != nullptr ? config.directory_state_bytes / format.bytes_max() : 0,
@@ -168,6 +195,11 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
                  .checkpoint_bytes = plan->checkpoint_bytes,
                  .rewind_tokens_max = config.limits.rewind_tokens_max,
                  .prefix_tokens_min = config.prefix_tokens_min,
+                 .health = &health,
+                 .latent_sample_steps = config.latent_sample_steps,
+                 .drift = {.replay = replay_bytes > 0 ? &replay : nullptr,
+                           .worker = &replay_worker,
+                           .sample_seconds = config.drift_sample_seconds},
                  .tiers = tiers,
                  .on_device_failure = [&device_failed](const absl::Status& status) {
                    LogError("device_failed", {{"error", std::string(status.message())}});
@@ -175,6 +207,7 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
                    kill(getpid(), SIGTERM);  // wakes the wait for signals
                  }});
   engine.Adopt(stored);
+  if (edge.access != nullptr) engine.SetTenants(edge.access->policy()->tenants);
   ReplayCache replays;
   Serving serving = {.engine = engine,
                      .metrics = metrics,
@@ -190,6 +223,7 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
                      .backend_device = backend.Describe(),
                      .threads = backend.threads(),
                      .server_version = kVersion,
+                     .access = edge.access.get(),
                      .tenant_header = config.tenant_header,
                      .format = format,
                      .snapshots = stores->snapshots.get(),
@@ -202,9 +236,12 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
   if (stores->sealer) {
     serving.limits.sealed_state_bytes_max = format.bytes_max() + static_cast<int64_t>(Sealer::kOverheadBytes);
   }
-  absl::StatusOr<std::unique_ptr<RpcServer>> server = RpcServer::Start(serving, config.listen, config.metrics_listen);
+  absl::StatusOr<std::unique_ptr<RpcServer>> server =
+      RpcServer::Start(serving, edge.tls.get(), config.listen, config.metrics_listen);
   if (!server.ok()) return Fail(kUnavailable, server.status());
   engine.Start();
+  const FileWatch watch(WatchedEdgeFiles(config, edge, engine), metrics);
+  health.Enter(Health::Phase::kServing);
 
   LogInfo("ready", {{"grpc", (*server)->address()},
                     {"metrics", (*server)->metrics_address()},
@@ -231,9 +268,16 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
     FlushLog();
     std::_Exit(kSoftware);
   }
-  LogInfo("draining", {{"signal", signal}, {"seconds_max", config.drain_seconds}});
+  LogInfo("draining", {{"signal", signal}, {"seconds_max", config.drain_delay_seconds + config.drain_seconds}});
+  if (config.drain_delay_seconds > 0) {
+    (*server)->SetNotServing();
+    const timespec delay = {.tv_sec = static_cast<time_t>(config.drain_delay_seconds),
+                            .tv_nsec = static_cast<long>(std::fmod(config.drain_delay_seconds, 1) * 1e9)};
+    sigtimedwait(&signals, nullptr, &delay);  // a second signal ends the wait
+  }
   engine.Drain();  // first, so that whoever sees the change of health finds new calls refused
   (*server)->SetNotServing();
+  health.Enter(Health::Phase::kDraining);
   // Only calls to the engine are waited for: a health watch or an idle reflection stream never ends by itself.
   const TimePoint drain_end =
       clock.Now() + std::chrono::duration_cast<TimePoint::duration>(Seconds(config.drain_seconds));
@@ -254,6 +298,18 @@ int Main(const std::vector<std::string>& args) {
   const absl::StatusOr<ServerConfig> config = ParseServerConfig(args);
   if (!config.ok()) return Fail(absl::IsInvalidArgument(config.status()) ? kUsage : kConfig, config.status());
   InitLog(config->log_level);
+  absl::StatusOr<EdgeFiles> edge = OpenEdgeFiles(*config);
+  if (!edge.ok()) return Fail(kConfig, edge.status());
+  if (const absl::Status peer = Peer(PeerOf(*config)).CheckFiles(); !peer.ok()) return Fail(kConfig, peer);
+  Health health;
+  std::unique_ptr<HealthListener> probes;
+  if (!config->health_listen.empty() && !config->describe && !config->check_config) {
+    // First: loading a model takes its time.
+    absl::StatusOr<std::unique_ptr<HealthListener>> listening = HealthListener::Start(config->health_listen, health);
+    if (!listening.ok()) return Fail(kUnavailable, listening.status());
+    probes = *std::move(listening);
+    LogInfo("probes", {{"health", probes->address()}});
+  }
   const absl::StatusOr<std::unique_ptr<Checkpoint>> checkpoint = Checkpoint::Open(config->model);
   if (!checkpoint.ok()) return Fail(kConfig, checkpoint.status());
   const absl::StatusOr<std::unique_ptr<Backend>> backend =
@@ -267,16 +323,19 @@ int Main(const std::vector<std::string>& args) {
                                                        .ring_dtype = (*backend)->ring_dtype(stored),
                                                        .max_positions = options.max_positions});
     const int64_t weights = WeightBytes(**checkpoint, options.weights_dtype);
-    const absl::StatusOr<MemoryPlan> plan = PlanMemory(WishOf(*config, weights), layout.bytes_per_session());
+    const int64_t replay_bytes = ReplayBytes(*config, **checkpoint, options);
+    const absl::StatusOr<MemoryPlan> plan =
+        PlanMemory(WishOf(*config, weights + replay_bytes), layout.bytes_per_session());
     if (!plan.ok()) return Fail(kConfig, plan.status());
     if (config->describe) {
-      std::fputs(Describe(**checkpoint, layout, weights, plan->slots, plan->memory_bytes).c_str(), stdout);
+      std::fputs(Describe(**checkpoint, layout, weights, replay_bytes, plan->slots, plan->memory_bytes).c_str(),
+                 stdout);
     } else {
       std::printf("ok\n");
     }
     return kOk;
   }
-  return Serve(*config, **checkpoint, **backend, options);
+  return Serve(*config, **checkpoint, **backend, options, *edge, health);
 }
 
 }  // namespace

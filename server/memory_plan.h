@@ -18,7 +18,7 @@ struct MemoryPlan {
 
 struct MemoryWish {
   int64_t memory_bytes = 0;       // 0: 80 % of what is available
-  int64_t fixed_bytes = 0;        // weights and workspace
+  int64_t fixed_bytes = 0;        // weights, workspace, replays in float64
   int64_t host_state_bytes = 0;   // of idle sessions
   int64_t checkpoint_bytes = -1;  // -1: a sixteenth of the memory, at most 256 MiB
   int64_t sessions_max = 0;       // slots; 0: as many as fit, at most 1024

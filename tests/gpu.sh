@@ -51,7 +51,8 @@ if [[ -z $quick ]]; then
 fi
 
 serve() {
-  BARISTA_BUILD=cuda start_server "$LOGS/gpu-server-ready.log" --model=deploy/demo-model --backend=cuda --listen=127.0.0.1:0 \
+  SERVER=("$ROOT/build/cuda/bin/barista-server")
+  start_server "$LOGS/gpu-server-ready.log" --model=deploy/demo-model --backend=cuda --listen=127.0.0.1:0 \
     --metrics_listen=127.0.0.1:0
   build/cuda/bin/barista generate --server="$GRPC" "def fibonacci(n):" --max_tokens=64 --temperature=0
   stop_server

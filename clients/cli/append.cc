@@ -59,7 +59,7 @@ class Append final : public Command {
   int Run(const std::vector<std::string>& arguments, const Options& options, Io& io) override {
     absl::Status status = Prepare(arguments, io);
     if (!status.ok()) return ReportInputError(status, options, io);
-    const std::shared_ptr<grpc::Channel> channel = Connect(options);
+    const std::shared_ptr<grpc::Channel> channel = Connect(options, session_);
     v1::AppendResponse response;
     grpc::StatusCode code = grpc::StatusCode::OK;
     const auto call = [&](grpc::ClientContext& context) {

@@ -8,14 +8,17 @@
 #include <functional>
 #include <memory>
 
+#include "absl/strings/string_view.h"
 #include "clients/cli/command.h"
 #include "clients/cli/io.h"
 #include "clients/cli/json.h"
 
 namespace barista::cli {
 
-// A channel to options.server, without TLS and straight (http_proxy does not apply). Connects at the first call.
-std::shared_ptr<grpc::Channel> Connect(const Options& options);
+// A channel to options.server, straight (http_proxy does not apply). Connects at the first call. Every call shows the
+// API key, and names `session` ("sessions/demo"; empty: none) in its metadata: a proxy in front of several servers
+// sends all calls on a session to one of them by it.
+std::shared_ptr<grpc::Channel> Connect(const Options& options, absl::string_view session = "");
 
 // Gives the context the deadline of --deadline_s, where it is set.
 void SetDeadline(grpc::ClientContext& context, const Options& options);

@@ -60,7 +60,7 @@ class Chat final : public Command {
       const int exit_code = MakeOwnSession(options, io);
       if (exit_code != kOk) return exit_code;
     }
-    Conversation conversation(options);
+    Conversation conversation(options, session_);
     const std::optional<v1::ConverseStarted> started = conversation.Start(StartMessage());
     if (!started.has_value()) return Leave(conversation, /*stands=*/false, kOk, options, io);
     if (io.in_is_terminal) {

@@ -44,7 +44,7 @@ constexpr absl::string_view kExitCodes =
     "       DATA_LOSS; a file that cannot be read or written)\n"
     "  2    wrong command line; nothing was sent\n"
     "  3    the server refused the request (INVALID_ARGUMENT, FAILED_PRECONDITION, OUT_OF_RANGE,\n"
-    "       NOT_FOUND, ALREADY_EXISTS, PERMISSION_DENIED; too long)\n"
+    "       NOT_FOUND, ALREADY_EXISTS, UNAUTHENTICATED, PERMISSION_DENIED; too long)\n"
     "  4    no server there, or it is shutting down (UNAVAILABLE)\n"
     "  5    the server is full (RESOURCE_EXHAUSTED)\n"
     "  6    the deadline passed (DEADLINE_EXCEEDED)\n"
@@ -67,6 +67,7 @@ void AddOptions(FlagSet& flags, Options& options, bool& help) {
                 if (seconds.ok()) options.deadline = *seconds;
                 return seconds.status();
               });
+  AddSecurityFlags(flags, options.security);
   flags.Switch("json", "Print one JSON object: the result on stdout, or the error on stderr.",
                [&](bool on) { options.json = on; });
   flags.Switch("quiet", "No progress and no statistics on stderr.", [&](bool on) { options.quiet = on; });
@@ -114,6 +115,9 @@ int RunCommand(const Entry& entry, std::span<const std::string> args, Options op
   if (!arguments.ok()) {
     return UsageError(absl::StrCat(arguments.status().message(), " (see: barista help ", entry.name, ")"), options, io);
   }
+  if (const absl::Status read = ReadSecurityFiles(options.security); !read.ok()) {
+    return ReportInputError(read, options, io);
+  }
   const int exit_code = command->Run(*arguments, options, io);
   if (io.out.flush()) return exit_code;
   return ReportInputError(absl::UnavailableError("cannot write to standard output"), options, io);
@@ -124,6 +128,7 @@ int RunCommand(const Entry& entry, std::span<const std::string> args, Options op
 int RunCli(std::span<const std::string> args, Io& io) {
   Options options;
   options.server = io.server;
+  options.security.api_key = io.api_key;
   bool help = false;
   bool version = false;
   FlagSet flags;

@@ -8,6 +8,7 @@
 
 #include "clients/cli/flags.h"
 #include "clients/cli/io.h"
+#include "clients/cli/security.h"
 
 namespace barista::cli {
 
@@ -17,6 +18,7 @@ struct Options {
   bool json = false;               // results on stdout and errors on stderr as one JSON object each
   bool quiet = false;              // no progress, no statistics
   std::optional<double> deadline;  // seconds for a whole call; none: the server's limit
+  Security security;
 };
 
 class Command {

@@ -13,7 +13,8 @@ constexpr std::chrono::seconds kTwice(1);  // two Ctrl-C that are no further apa
 
 }  // namespace
 
-Conversation::Conversation(const Options& options) : stub_(v1::InferenceService::NewStub(Connect(options))) {
+Conversation::Conversation(const Options& options, const std::string& session)
+    : stub_(v1::InferenceService::NewStub(Connect(options, session))) {
   SetDeadline(context_, options);
   stream_ = stub_->Converse(&context_);
 }

@@ -15,6 +15,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "barista/v1/inference.grpc.pb.h"
@@ -28,8 +29,8 @@ class Conversation {
   // Returns whether to go on; if not, the stream is given up.
   using OnMessage = std::function<bool(const v1::ConverseResponse&)>;
 
-  // Opens the stream, with the deadline of `options` for all of it.
-  explicit Conversation(const Options& options);
+  // Opens the stream on a session ("sessions/demo"), with the deadline of `options` for all of it.
+  Conversation(const Options& options, const std::string& session);
   ~Conversation();  // gives the stream up where End has not been called
   Conversation(const Conversation&) = delete;
   Conversation& operator=(const Conversation&) = delete;

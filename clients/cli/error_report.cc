@@ -87,6 +87,10 @@ int ReportCallError(const grpc::Status& status, const Json& fields, const Option
   // Without details: nobody who speaks this protocol was there.
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE && details.empty()) {
     io.err << "  is barista-server running at " << options.server << "? (--server=HOST:PORT or BARISTA_SERVER)\n";
+    if (!options.security.tls) io.err << "  a server with TLS wants --tls or --tls_ca=FILE\n";
+  }
+  if (status.error_code() == grpc::StatusCode::UNAUTHENTICATED) {
+    io.err << "  the key comes from --api_key_file=FILE or BARISTA_API_KEY\n";
   }
   return exit_code;
 }

@@ -13,6 +13,7 @@ ExitCode ExitCodeOf(grpc::StatusCode code) {
     case grpc::StatusCode::ALREADY_EXISTS:
     case grpc::StatusCode::UNIMPLEMENTED:
     case grpc::StatusCode::PERMISSION_DENIED:
+    case grpc::StatusCode::UNAUTHENTICATED:
       return kRefused;
     case grpc::StatusCode::UNAVAILABLE:
       return kUnavailable;

@@ -15,7 +15,8 @@ struct Io {
   bool in_is_terminal = false;
   bool out_is_terminal = false;
   bool err_is_terminal = false;
-  std::string server;  // where --server is not given: BARISTA_SERVER, else 127.0.0.1:8470
+  std::string server;   // where --server is not given: BARISTA_SERVER, else 127.0.0.1:8470
+  std::string api_key;  // where --api_key_file is not given: BARISTA_API_KEY, else none
 };
 
 }  // namespace barista::cli

@@ -5,12 +5,14 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "barista/v1/session.grpc.pb.h"
 #include "clients/cli/call.h"
 #include "clients/cli/command.h"
 #include "clients/cli/exit_code.h"
 #include "clients/cli/io.h"
 #include "clients/cli/session_flags.h"
+#include "clients/cli/session_name.h"
 
 namespace barista::cli {
 
@@ -37,6 +39,18 @@ int ListSnapshots(const SessionCall& call);
 int ShowSnapshot(const SessionCall& call);
 int DropSnapshot(const SessionCall& call);
 
+// The name of the session that a request is about; empty where it is about none, or the server is to name it.
+template <typename Request>
+std::string SessionOf(const Request& request) {
+  if constexpr (requires { request.has_session_id(); }) {
+    return request.has_session_id() ? SessionName(request.session_id()) : "";
+  } else if constexpr (requires { request.name(); }) {
+    return absl::StartsWith(request.name(), kSessionPrefix) ? request.name() : "";
+  } else {
+    return "";
+  }
+}
+
 // One RPC of SessionService, with the request_id of the flags where it has been given.
 template <typename Request, typename Response>
 int CallSessions(const SessionCall& call,
@@ -46,7 +60,7 @@ int CallSessions(const SessionCall& call,
   if constexpr (requires { request.set_request_id(""); }) {
     if (call.flags.request_id.has_value()) request.set_request_id(*call.flags.request_id);
   }
-  const auto stub = v1::SessionService::NewStub(Connect(call.options));
+  const auto stub = v1::SessionService::NewStub(Connect(call.options, SessionOf(request)));
   return RunCall(call.options, call.io,
                  [&](grpc::ClientContext& context) { return (stub.get()->*method)(&context, request, &response); });
 }

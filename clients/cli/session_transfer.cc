@@ -22,7 +22,7 @@ int ExportToFile(const std::string& name, const std::string& file, const Options
   if (!output.ok()) return ReportInputError(output, options, io);
   v1::ExportSessionRequest request;
   request.set_name(SessionName(name));
-  const auto stub = v1::SessionService::NewStub(Connect(options));
+  const auto stub = v1::SessionService::NewStub(Connect(options, request.name()));
   const int exit_code = RunCall(options, io, [&](grpc::ClientContext& context) {
     const auto reader = stub->ExportSession(&context, request);
     v1::ExportSessionResponse response;
@@ -54,7 +54,7 @@ int ImportFromFile(const std::string& file, const std::string& id, const Options
   v1::ImportSessionRequest request;
   if (!id.empty()) request.set_session_id(id);
   v1::ImportSessionResponse response;
-  const auto stub = v1::SessionService::NewStub(Connect(options));
+  const auto stub = v1::SessionService::NewStub(Connect(options, id.empty() ? "" : SessionName(id)));
   const int exit_code = RunCall(options, io, [&](grpc::ClientContext& context) {
     const auto writer = stub->ImportSession(&context, &response);
     do {  // an empty file too, for the server to refuse

@@ -67,7 +67,7 @@ void StreamPrinter::EndLine() {
 
 int RunGenerate(const v1::GenerateRequest& request, const Options& options, Io& io, Generation& generation) {
   StreamPrinter printer(options, io);
-  const auto stub = v1::InferenceService::NewStub(Connect(options));
+  const auto stub = v1::InferenceService::NewStub(Connect(options, request.session()));
   const auto call = [&](grpc::ClientContext& context) {
     const std::unique_ptr<grpc::ClientReader<v1::GenerateResponse>> reader = stub->Generate(&context, request);
     v1::GenerateResponse response;

@@ -11,6 +11,7 @@
 #include "server/engine/replay.h"
 #include "server/engine/session.h"
 #include "server/engine/speculation.h"
+#include "server/engine/tenants.h"
 #include "server/text/text_stream.h"
 
 namespace barista {
@@ -22,12 +23,15 @@ struct Choice {
   std::unique_ptr<TextStream> text;  // null without a tokenizer
   bool ended = false;
   TimePoint last_token;
+  uint64_t ran = 0;                          // number of the step in which it ran last, or came
   std::unique_ptr<Speculation> speculation;  // null where not asked for
 };
 
 struct ActiveCall {
   std::shared_ptr<Call> call;
   std::vector<Choice> choices;
+  Tenant* tenant = nullptr;        // once the engine's thread has the call
+  int64_t queued = 0;              // tokens of its prompt that count against queued_tokens_max
   Session* session = nullptr;      // that the call runs on
   bool opening = false;            // that was empty: its prompt is request().opening
   bool settling = false;           // its pending token goes into the state before the prompt
@@ -39,6 +43,8 @@ struct ActiveCall {
   std::vector<PrefixKey> keys;     // of the prompt, where prefixes are looked up
   std::vector<int64_t> keep_at;    // positions of the prompt at which the state is to be kept, the last one first
   std::unique_ptr<Replay> replay;  // kRewind
+  // From position 0 on, prompt and drawn; null but for a sampled call (drift_probe.h).
+  std::unique_ptr<std::vector<int32_t>> sampled_tokens;
   // Of a call whose session is on its way to a slot: set once the state is in memory, or with the reason why not.
   std::shared_ptr<std::optional<absl::Status>> brought;
   bool waits_for_session = false;  // and so the session is busy

@@ -26,9 +26,11 @@ void Engine::Deliver(ActiveCall& active, int32_t c, SampleResult result) {
   ++choice.generated;
   ++active.generated;
   metrics_.generation_tokens_total.Increment();
+  TenantTable::Spend(*active.tenant, 1);
   if (active.counts_tokens()) choice.sequence.counts.AddOutput(result.token);
   if (active.session != nullptr && states_.on()) active.session->past.Drew(result.token);
   if (choice.speculation != nullptr) choice.speculation->Push(result.token);
+  if (active.sampled_tokens != nullptr) active.sampled_tokens->push_back(result.token);
 
   Token token = {.choice = c, .id = result.token};
   const auto end = std::find(active.end_ids.begin(), active.end_ids.end(), result.token);
@@ -72,6 +74,7 @@ void Engine::EndChoice(ActiveCall& active, int32_t c, Token last) {
     if (output.stopped) last = Stopped(std::move(last), output.stop_index);
   }
   active.call->Push(std::move(last));
+  drift_probe_.Look(active, true);
   choice.ended = true;
   choice.speculation.reset();
   if (active.keeps_state() && choice.text != nullptr) choice.sequence.decoded = choice.text->state().detokenizer;
@@ -83,7 +86,10 @@ void Engine::EndChoice(ActiveCall& active, int32_t c, Token last) {
 void Engine::Classify(ActiveCall& active) {
   active.prompt_done = static_cast<int64_t>(active.prompt().size());
   metrics_.prompt_tokens_total.Increment(static_cast<double>(active.prompt_done));
-  std::vector<double> logits = model_.Classify(active.prompt());
+  TenantTable::Spend(*active.tenant, active.prompt_done);
+  const absl::Span<const int32_t> measured = latent_meter_.RowsOf(steps_++, active.prompt_done);
+  std::vector<double> logits = model_.Classify(active.prompt(), measured);
+  if (!measured.empty()) latent_meter_.Observe();
   active.prefilled = clock_.Now();
   const bool finite = std::all_of(logits.begin(), logits.end(), [](double x) { return std::isfinite(x); });
   if (!finite) return EndNonFinite(active, "the class logits");
@@ -133,6 +139,7 @@ void Engine::End(ActiveCall& active, absl::Status status, std::vector<double> cl
                   .total = SecondsBetween(active.arrived, now)},
       .class_logits = std::move(class_logits)};
   active.ended = true;
+  drift_probe_.Look(active, true);
   if (active.replay != nullptr) finished.replayed_tokens = active.replay->replayed();
   if (active.session != nullptr) {
     Session& session = *std::exchange(active.session, nullptr);
@@ -151,9 +158,18 @@ void Engine::End(ActiveCall& active, absl::Status status, std::vector<double> cl
   }
   for (Choice& choice : active.choices) choice.sequence.lease = SlotLease();
   metrics_.e2e_request_latency_seconds.Observe(finished.timings.total);
+  if (admitted) active.tenant->slots -= static_cast<int64_t>(active.choices.size());
+  tenants_.Leave(*active.tenant, now);
+  if (admitted && prefilled) {
+    metrics_.request_prefill_time_seconds.Observe(finished.timings.prefill);
+    metrics_.request_decode_time_seconds.Observe(finished.timings.decode);
+  }
+  metrics_.request_prompt_tokens.Observe(static_cast<double>(finished.usage.prompt_tokens));
+  metrics_.request_generation_tokens.Observe(static_cast<double>(finished.usage.generated_tokens));
   {
     absl::MutexLock lock(&mutex_);
     --in_engine_;
+    load_.Leave(active.request().tenant, active.request().n, active.queued);
     if (!admitted && active.request().session.empty()) --waiting_count_;
   }
   active.call->Push(std::move(finished));

@@ -42,8 +42,11 @@ Engine::Engine(Model& model, StatePool& pool, const Tokenizer* tokenizer, Metric
       tiers_(WithWorkers(options.tiers, inline_worker_), slots_, pool, metrics, clock,
              [this](std::function<void()> work) { PostInternal(std::move(work)); }),
       sessions_(slots_, pool, model.state_layout(), states_, tiers_, options.rewind_tokens_max),
-      pace_(options.step_target_seconds, model.options().rows_max) {
+      pace_(options.step_target_seconds, model.options().rows_max),
+      latent_meter_(model, options.latent_sample_steps, metrics),
+      drift_probe_(options.drift, pool, metrics, clock) {
   tiers_.SetTable(&sessions_);
+  sessions_.SetTenants(&tenants_.policy());
   const int64_t rows = model.options().rows_max;
   plan_.reserve(rows);
   segments_.reserve(rows);
@@ -54,8 +57,11 @@ Engine::Engine(Model& model, StatePool& pool, const Tokenizer* tokenizer, Metric
   }
   const int64_t bytes = model.state_layout().bytes_per_session();
   metrics_.sessions_max.Set(slots_.total());
+  metrics_.sessions_total_max.Set(static_cast<double>(tiers_.sessions_max()));
   metrics_.bytes_per_session.Set(static_cast<double>(bytes));
-  metrics_.weight_bytes.Set(static_cast<double>(model.weights().bytes));
+  metrics_.device_memory_bytes("weights").Set(static_cast<double>(model.weights().bytes));
+  metrics_.device_memory_bytes("workspace").Set(static_cast<double>(model.workspace_bytes()));
+  metrics_.device_memory_bytes("states").Set(static_cast<double>(model.state_layout().slot_bytes() * slots_.total()));
 }
 
 Engine::~Engine() { Stop(); }
@@ -68,8 +74,10 @@ void Engine::Stop() {
   {
     absl::MutexLock lock(&mutex_);
     draining_ = stop_ = true;
+    metrics_.draining.Set(1);
     wake_.Signal();
   }
+  if (options_.drift.replay != nullptr) options_.drift.replay->Stop();
   if (thread_.joinable()) thread_.join();
   while (true) {
     RunPosted();
@@ -120,6 +128,9 @@ absl::StatusOr<std::shared_ptr<Call>> Engine::Submit(Request request, std::funct
     refused =
         MakeError({.reason = ErrorReason::kQueueFull, .retry_after_seconds = 1},
                   absl::StrCat(waiting_count_, " requests are waiting already, limit ", options_.queue_requests_max));
+  } else {
+    active.queued = static_cast<int64_t>(active.request().prompt.size());
+    refused = load_.Enter(active.request().tenant, n, active.queued);
   }
   if (!refused.ok()) {
     metrics_.admission_refusals(absl::AsciiStrToLower(Name(DetailOf(refused).reason))).Increment();
@@ -158,6 +169,7 @@ void Engine::Wake() {
 void Engine::Drain() {
   absl::MutexLock lock(&mutex_);
   draining_ = true;
+  metrics_.draining.Set(1);
 }
 
 void Engine::CutOff() {
@@ -209,6 +221,7 @@ bool Engine::idle() const {
 
 void Engine::Run() {
   while (true) {
+    if (options_.health != nullptr) options_.health->EnginePassed(clock_.Now());
     const bool worked = Step();
     absl::MutexLock lock(&mutex_);
     if (stop_) return;
@@ -237,6 +250,7 @@ void Engine::TakeSubmitted() {
     submitted.swap(submitted_);
   }
   for (ActiveCall& active : submitted) {
+    active.tenant = &tenants_.Enter(active.request().tenant, clock_.Now());
     if (active.request().session.empty()) {
       waiting_.push_back(std::move(active));
     } else {
@@ -298,33 +312,22 @@ void Engine::Reap() {
 
 void Engine::Admit() {
   RefuseHopeless();
-  while (!waiting_.empty() && static_cast<int32_t>(waiting_.front().choices.size()) <= slots_.available()) {
-    auto active = std::make_unique<ActiveCall>(std::move(waiting_.front()));
-    waiting_.pop_front();
+  while (!waiting_.empty()) {
+    const auto next = NextWaiting();
+    const int32_t wanted = static_cast<int32_t>(next->choices.size());
+    if (wanted > slots_.available()) {
+      slots_wanted_ += wanted;
+      break;
+    }
+    auto active = std::make_unique<ActiveCall>(std::move(*next));
+    waiting_.erase(next);
     for (Choice& choice : active->choices) choice.sequence.lease = *slots_.Acquire();
     Begin(std::move(active));
-  }
-  if (!waiting_.empty()) slots_wanted_ += static_cast<int32_t>(waiting_.front().choices.size());
-}
-
-void Engine::RefuseHopeless() {
-  const int64_t below = tiers_.sessions_max() - slots_.total();  // sessions that need no slot
-  const int64_t kept = std::max<int64_t>(sessions_.size() - below, 0), left = slots_.total() - kept;
-  for (auto it = waiting_.begin(); it != waiting_.end();) {
-    const int32_t wanted = static_cast<int32_t>(it->choices.size());
-    if (wanted <= left) {
-      ++it;
-      continue;
-    }
-    metrics_.admission_refusals(absl::AsciiStrToLower(Name(ErrorReason::kSessionsMax))).Increment();
-    End(*it, MakeError({.reason = ErrorReason::kSessionsMax, .retry_after_seconds = 1},
-                       absl::StrCat(kept, " of ", slots_.total(), " slots are kept by sessions, and ", wanted,
-                                    wanted == 1 ? " is" : " are", " wanted")));
-    it = waiting_.erase(it);
   }
 }
 
 void Engine::Begin(std::unique_ptr<ActiveCall> active) {
+  if (active->request().start != nullptr) PutStart(*active);  // first: the text and drafts go on from it
   const StopParams& stop = active->request().stop;
   active->end_ids = model_.config().eos_token_ids;
   active->eos_ids = active->end_ids.size();
@@ -343,8 +346,10 @@ void Engine::Begin(std::unique_ptr<ActiveCall> active) {
         *tokenizer_, stop.min_tokens == 0 ? stop.stop_strings : std::make_shared<const StopStrings>(), text);
   }
   active->admitted = clock_.Now();
-  if (active->request().start != nullptr) PutStart(*active);
+  active->tenant->slots += static_cast<int64_t>(active->choices.size());
+  for (Choice& choice : active->choices) choice.ran = steps_;
   UsePrefix(*active);
+  drift_probe_.Begin(*active);
   const bool waited = active->request().session.empty();
   const bool goes_on = active->prompt().empty() && active->request().kind == RequestKind::kGenerate;
   if (goes_on) active->prefilled = active->admitted;
@@ -375,6 +380,7 @@ void Engine::UpdateGauges() {
     metrics_.state_bytes(tier).Set(static_cast<double>(sessions * bytes));
   }
   metrics_.checkpoint_bytes.Set(static_cast<double>(states_.bytes()));
+  CountQueued();
   absl::MutexLock lock(&mutex_);
   sessions_count_ = sessions_.size();
   slots_available_ = SlotsForCalls();

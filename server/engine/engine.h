@@ -14,13 +14,17 @@
 #include "server/engine/active_call.h"
 #include "server/engine/call.h"
 #include "server/engine/clock.h"
+#include "server/engine/drift_probe.h"
+#include "server/engine/latent_meter.h"
 #include "server/engine/prefix_cache.h"
 #include "server/engine/scheduler.h"
 #include "server/engine/session.h"
 #include "server/engine/slots.h"
 #include "server/engine/state_cache.h"
+#include "server/engine/tenants.h"
 #include "server/engine/tiers.h"
 #include "server/model/model.h"
+#include "server/observe/health.h"
 #include "server/observe/metrics.h"
 #include "server/text/tokenizer.h"
 
@@ -35,7 +39,10 @@ struct EngineOptions {
   int64_t checkpoint_bytes = 0;       // of states that are kept for rewinds and for prompts that begin alike; 0: none
   int64_t rewind_tokens_max = 256;    // that a session can be put back, from kept states
   int64_t prefix_tokens_min = 256;    // of a prompt whose state is worth keeping
-  TierOptions tiers;                  // its workers default to one that does everything at once
+  Health* health = nullptr;           // told of each pass of the loop; may be null
+  int64_t latent_sample_steps = 32;   // from one measured row of p(l|t) to the next; 0: none is measured
+  DriftOptions drift;
+  TierOptions tiers;  // its workers default to one that does everything at once
   // The engine's thread, once: the device failed for good and all calls were ended with kEngineFailed.
   std::function<void(const absl::Status&)> on_device_failure;
 };
@@ -60,7 +67,7 @@ class Engine {
   };
   void Adopt(const std::vector<StoredSession>& stored);
 
-  // Any thread. Errors: kQueueFull, kSessionsMax (n needs more slots than there are), kDraining.
+  // Any thread. Errors: kQueueFull, kSessionsMax (n needs more slots than there are), kTenantLimit, kDraining.
   absl::StatusOr<std::shared_ptr<Call>> Submit(Request request, std::function<void()> on_events);
   // Any thread. `work` runs on the engine's thread between two steps; in order, and always, at the latest in Stop.
   // Errors: kDraining, and then it does not run.
@@ -78,6 +85,8 @@ class Engine {
   // Any thread: something the engine waits for happened (a cancel, room in an outbox).
   void Wake();
 
+  // Any thread: weights and limits of tenants, for what comes from now on. Until the first call there are none.
+  void SetTenants(TenantPolicy policy);
   // Any thread. From now on Submit refuses with kDraining; calls already in go on.
   void Drain();
   // Whether no call waits or runs.
@@ -113,7 +122,8 @@ class Engine {
   void PostInternal(std::function<void()> work);
   void EndAll(const absl::Status& status);
   void Reap();                                     // ends cancelled and expired calls
-  void Admit();                                    // gives slots to the oldest waiting calls
+  void Admit();                                    // gives slots to waiting calls
+  std::deque<ActiveCall>::iterator NextWaiting();  // whose turn it is: of the tenant with the fewest slots by weight
   void RefuseHopeless();                           // calls that want more slots than sessions leave
   int64_t SlotsForCalls() const;                   // free ones, and those of idle sessions that can go
   void Begin(std::unique_ptr<ActiveCall> active);  // an admitted call starts to run
@@ -151,6 +161,7 @@ class Engine {
   void RemoveEnded();
   // Whether the device failed; the first time it ends all calls that run and refuses new ones.
   bool DeviceFailed();
+  void CountQueued();
   void UpdateGauges();
 
   Model& model_;
@@ -166,6 +177,7 @@ class Engine {
   std::vector<std::function<void()>> posted_ ABSL_GUARDED_BY(mutex_);
   size_t in_engine_ ABSL_GUARDED_BY(mutex_) = 0;  // calls submitted and not ended
   size_t waiting_count_ ABSL_GUARDED_BY(mutex_) = 0;
+  TenantLoad load_ ABSL_GUARDED_BY(mutex_);
   int64_t slots_available_ ABSL_GUARDED_BY(mutex_) = 0;  // to calls without a session, as of the last step
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
@@ -184,15 +196,19 @@ class Engine {
   PrefixCache prefixes_;
   Tiers tiers_;
   SessionTable sessions_;
+  TenantTable tenants_;
   std::deque<ActiveCall> waiting_;
   std::vector<std::unique_ptr<ActiveCall>> arriving_;
   int32_t slots_wanted_ = 0;  // beyond the free ones, in this step
   int64_t coming_up_ = 0;     // sessions in the host's memory that wait for a slot
   std::vector<std::unique_ptr<ActiveCall>> running_;
   PrefillPace pace_;
+  LatentMeter latent_meter_;
+  DriftProbe drift_probe_;
   uint64_t steps_ = 0;
 
   // Of the step in hand; kept so that a step allocates nothing.
+  StepBudget budget_;
   std::vector<Runnable> runnables_;
   std::vector<Place> places_;  // beside runnables_
   std::vector<Place>

@@ -51,6 +51,10 @@ void Engine::Bring(ActiveCall& active) {
 void Engine::ServeArriving() {
   slots_wanted_ = 0;
   coming_up_ = 0;
+  // Slots may run out on the way.
+  std::stable_sort(arriving_.begin(), arriving_.end(), [](const auto& a, const auto& b) {
+    return a->tenant->slots_by_weight() < b->tenant->slots_by_weight();
+  });
   for (std::unique_ptr<ActiveCall>& active : arriving_) {
     if (!active->brought->has_value()) continue;
     const std::string& key = active->request().session;

@@ -49,6 +49,9 @@ constexpr Row kRows[] = {
     {"SEALED_STATE_REFUSED", absl::StatusCode::kPermissionDenied},
     {"REQUEST_RUNNING", absl::StatusCode::kAborted},
     {"SESSION_ELSEWHERE", absl::StatusCode::kUnavailable},
+    {"UNAUTHENTICATED", absl::StatusCode::kUnauthenticated},
+    {"ADMIN_KEY_REQUIRED", absl::StatusCode::kPermissionDenied},
+    {"TENANT_LIMIT", absl::StatusCode::kResourceExhausted},
 };
 
 const Row& RowOf(ErrorReason reason) { return kRows[static_cast<int>(reason)]; }

@@ -43,13 +43,16 @@ enum class ErrorReason {
   kSealedStateRefused,
   kRequestRunning,
   kSessionElsewhere,
+  kUnauthenticated,
+  kAdminKeyRequired,
+  kTenantLimit,
 };
 
 absl::string_view Name(ErrorReason reason);  // "INVALID_FIELD"
 
 struct ErrorDetail {
   ErrorReason reason = ErrorReason::kInternal;
-  std::string field;               // path in the request, "sampling.top_p"; empty: no one field
+  std::string field;               // path in the request, "sampling.top_p"; of kTenantLimit "tenant:NAME"; or empty
   double retry_after_seconds = 0;  // 0: trying again as it stands does not help
 };
 

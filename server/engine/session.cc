@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/engine/error.h"
+#include "server/engine/tenants.h"
 #include "server/engine/tiers.h"
 
 namespace barista {
@@ -61,7 +62,7 @@ SessionTable::~SessionTable() = default;
 
 absl::StatusOr<Session*> SessionTable::Create(const std::string& key, uint64_t epoch) {
   if (absl::Status free = MakeFree(key, epoch); !free.ok()) return free;
-  if (absl::Status room = CheckRoom(1); !room.ok()) return room;
+  if (absl::Status room = CheckRoomOf(TenantOf(key), 1); !room.ok()) return room;
   Session* session = Add(key, epoch);
   if (std::optional<SlotLease> lease = slots_.Acquire()) {  // else it gets one when it is first used
     session->idle.lease = *std::move(lease);
@@ -94,17 +95,13 @@ int64_t SessionTable::Count(const std::string& tenant) const {
                        sessions_.lower_bound(absl::StrCat(tenant, "A")));
 }
 
-absl::Status SessionTable::Delete(const std::string& key, std::function<void()> gone) {
+absl::Status SessionTable::Delete(const std::string& key, std::function<void(const absl::Status&)> gone) {
   absl::StatusOr<Session*> found = Find(key);
   if (!found.ok()) return found.status();
   Session& session = **found;
   if (session.busy()) return SessionBusy(key);
-  const bool moving = session.moving, stored = session.tier == Tier::kDirectory;
-  if (moving) {  // the move's end removes what it wrote
-    session.waiting.push_back([this, gone](const absl::Status&) { tiers_.AfterDirectory(gone); });
-  }
+  session.gone = std::move(gone);
   Drop(session);
-  if (!moving) stored ? tiers_.AfterDirectory(std::move(gone)) : gone();
   return absl::OkStatus();
 }
 
@@ -117,7 +114,7 @@ absl::StatusOr<std::vector<Session*>> SessionTable::Fork(const std::string& key,
   for (size_t i = 0; i < children.size(); ++i) {
     if (absl::Status free = MakeFree(children[i], epochs.empty() ? 0 : epochs[i]); !free.ok()) return free;
   }
-  if (absl::Status room = CheckRoom(static_cast<int64_t>(children.size())); !room.ok()) return room;
+  if (absl::Status room = CheckRoomOf(TenantOf(key), static_cast<int64_t>(children.size())); !room.ok()) return room;
   Sequence* from = parent.tier == Tier::kHost ? nullptr : parent.running != nullptr ? parent.running : &parent.idle;
   const uint64_t parent_draws = from != nullptr ? from->draws : parent.copy->draws;
   uint32_t forks = from != nullptr ? from->forks : parent.copy->forks;
@@ -133,10 +130,8 @@ absl::StatusOr<std::vector<Session*>> SessionTable::Fork(const std::string& key,
       continue;
     }
     std::optional<SlotLease> lease;
-    if (parent.tier == Tier::kDevice) lease = slots_.Acquire();
+    if (parent.tier == Tier::kDevice) lease = slots_.AcquireCopy(from->lease);
     if (lease) {
-      from->lease.AssertOwner();
-      pool_.Copy(lease->slot(), from->lease.slot());
       SetWithoutState(CopyWithoutState(*from), child->idle);
       child->idle.lease = *std::move(lease);
       child->idle.draws = draws;
@@ -178,7 +173,7 @@ absl::StatusOr<std::shared_ptr<const SessionCopy>> SessionTable::Export(const st
 absl::StatusOr<Session*> SessionTable::Import(const std::string& key, std::shared_ptr<const SessionCopy> copy,
                                               uint64_t epoch) {
   if (absl::Status free = MakeFree(key, epoch); !free.ok()) return free;
-  if (absl::Status room = CheckRoom(1); !room.ok()) return room;
+  if (absl::Status room = CheckRoomOf(TenantOf(key), 1); !room.ok()) return room;
   Session* session = Add(key, epoch);
   PutCopy(*session, std::move(copy));
   return session;
@@ -291,6 +286,15 @@ absl::Status SessionTable::CheckRoom(int64_t sessions) const {
   return MakeError({.reason = ErrorReason::kSessionsMax, .retry_after_seconds = 1},
                    absl::StrCat(size(), " of ", limit, " sessions exist, and ", sessions, " more ",
                                 sessions == 1 ? "is" : "are", " wanted"));
+}
+
+absl::Status SessionTable::CheckRoomOf(const std::string& tenant, int64_t sessions) const {
+  if (absl::Status room = CheckRoom(sessions); !room.ok()) return room;
+  const int64_t limit = tenants_ == nullptr ? TenantLimits::kNone : tenants_->Of(tenant).sessions_max;
+  if (limit == TenantLimits::kNone) return absl::OkStatus();
+  const int64_t has = Count(tenant);
+  if (sessions <= limit - has) return absl::OkStatus();
+  return TenantLimitError(tenant, "sessions_max", limit, has, sessions);
 }
 
 // What lies in the registry may be another server's by now, or gone.

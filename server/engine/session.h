@@ -18,6 +18,7 @@
 #include "server/engine/past.h"
 #include "server/engine/sequence.h"
 #include "server/engine/session_bytes.h"
+#include "server/engine/tenant_limits.h"
 
 namespace barista {
 
@@ -45,6 +46,7 @@ struct Session {
   bool unsure = false;   // the registry did not answer: it may have the session's state; nobody advances it
   int tries = 0;         // of the registry, for a session that another server holds
   std::vector<std::function<void(const absl::Status&)>> waiting;  // for its state to be in memory
+  std::function<void(const absl::Status&)> gone;                  // once it has ended, in every store; may be empty
   std::list<Session*>::iterator order;
 
   bool busy() const { return running != nullptr || wanted; }
@@ -68,17 +70,21 @@ class SessionTable {
                int64_t rewind_tokens_max);
   ~SessionTable();
 
-  // Errors: kSessionExists, kSessionsMax. epoch: of the registry, where there is one.
+  // Limits of tenants; until then there are none. The policy outlives the table.
+  void SetTenants(const TenantPolicy* policy) { tenants_ = policy; }
+
+  // Errors: kSessionExists, kSessionsMax, kTenantLimit. epoch: of the registry, where there is one.
   absl::StatusOr<Session*> Create(const std::string& key, uint64_t epoch = 0);
   // Errors: kSessionNotFound.
   absl::StatusOr<Session*> Find(const std::string& key) const;
   // Up to `count` sessions of a tenant with ids above `after`, in order.
   std::vector<Session*> List(const std::string& tenant, const std::string& after, int64_t count) const;
   int64_t Count(const std::string& tenant) const;
-  // Errors: kSessionNotFound, kSessionBusy. `gone` runs, where there is none, once the directory has it no more: at the
-  // earliest before Delete returns, else on a worker.
+  // Errors: kSessionNotFound, kSessionBusy. Where there is none, `gone` runs once no store has it any more (at the
+  // earliest before Delete returns), or cannot be made to say so: kStoreFailed; kSessionElsewhere: another server has
+  // taken it, or a new one has its name.
   absl::Status Delete(
-      const std::string& key, std::function<void()> gone = [] {});
+      const std::string& key, std::function<void(const absl::Status&)> gone = [](const absl::Status&) {});
   // Copies of `key` as it is between two steps, all or none. `repeat_parent`: with the same stream of random numbers.
   // Errors: those of Find and Create; kSessionBusy where the state is not in memory (any more).
   absl::StatusOr<std::vector<Session*>> Fork(const std::string& key, absl::Span<const std::string> children,
@@ -124,6 +130,7 @@ class SessionTable {
  private:
   friend class Tiers;
   absl::Status CheckRoom(int64_t sessions) const;
+  absl::Status CheckRoomOf(const std::string& tenant, int64_t sessions) const;  // CheckRoom, and its own limit
   bool MayBeFree(const std::string& key) const;
   absl::Status MakeFree(const std::string& key, uint64_t epoch);
   Session* Add(const std::string& key, uint64_t epoch);
@@ -137,6 +144,7 @@ class SessionTable {
   StateCache& states_;
   Tiers& tiers_;
   const int64_t rewind_tokens_max_;
+  const TenantPolicy* tenants_ = nullptr;
   std::map<std::string, std::unique_ptr<Session>> sessions_;
   std::vector<std::unique_ptr<Session>> leaving_;  // deleted while moving
   std::set<std::string> reserving_;                // names that the registry is asked for

@@ -28,12 +28,24 @@ SlotTable::SlotTable(StatePool& pool, bool poison) : pool_(pool), poison_(poison
 }
 
 std::optional<SlotLease> SlotTable::Acquire() {
+  std::optional<SlotLease> lease = Take();
+  if (lease) pool_.Init(lease->slot());
+  return lease;
+}
+
+std::optional<SlotLease> SlotTable::AcquireCopy(const SlotLease& from) {
+  from.AssertOwner();
+  std::optional<SlotLease> lease = Take();
+  if (lease) pool_.Copy(lease->slot(), from.slot());
+  return lease;
+}
+
+std::optional<SlotLease> SlotTable::Take() {
   if (free_.empty() && loans_.empty()) return std::nullopt;
   std::vector<int32_t>& from = free_.empty() ? loans_ : free_;
   const int32_t slot = from.back();
   if (free_.empty()) ++generations_[slot];  // the loan ends
   from.pop_back();
-  pool_.Init(slot);
   return SlotLease(this, slot, ++generations_[slot], false);
 }
 

@@ -44,6 +44,8 @@ class SlotTable {
 
   // An empty session's slot, initialised now; nullopt where none is available.
   std::optional<SlotLease> Acquire();
+  // The same with a copy of the state in `from`: one copy of slot_bytes.
+  std::optional<SlotLease> AcquireCopy(const SlotLease& from);
 
   // A free slot on loan, its content undefined: it stays available, and Acquire takes the latest loan back where no
   // other slot is free. nullopt where none is free.
@@ -57,6 +59,7 @@ class SlotTable {
 
  private:
   friend class SlotLease;
+  std::optional<SlotLease> Take();  // content undefined
   void Release(const SlotLease& lease);
 
   StatePool& pool_;

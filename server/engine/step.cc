@@ -26,6 +26,7 @@ bool Engine::Step() {
   }
   for (const std::unique_ptr<ActiveCall>& active : running_) {
     if (active->ended || active->request().kind != RequestKind::kClassify) continue;
+    if (tenants_.OverRate(*active->tenant)) continue;
     Classify(*active);
     worked = true;
     break;  // one a step: the encoder's whole text is one piece of work
@@ -36,9 +37,13 @@ bool Engine::Step() {
     const double seconds = SecondsBetween(begin, clock_.Now());
     const int64_t tokens = static_cast<int64_t>(tokens_.size());
     pace_.Observe(seconds, decodes, tokens - decodes);
+    tenants_.Settle(runnables_, plan_, budget_, seconds);
     metrics_.step_seconds.Observe(seconds);
     metrics_.step_tokens.Observe(static_cast<double>(tokens));
     metrics_.batch_size.Observe(static_cast<double>(plan_.size()));
+  }
+  for (const std::unique_ptr<ActiveCall>& active : running_) {
+    if (!active->ended) drift_probe_.Look(*active, false);
   }
   if (!DeviceFailed()) KeepAnchors();
   RemoveEnded();
@@ -50,12 +55,20 @@ bool Engine::Plan() {
   runnables_.clear();
   places_.clear();
   ready_.clear();
+  tenants_.Begin(clock_.Now());
   int64_t decodes = 0;
   for (const std::unique_ptr<ActiveCall>& owned : running_) {
     ActiveCall& active = *owned;
     const Request& request = active.request();
     if (request.kind == RequestKind::kClassify) continue;
-    const bool paused = active.call->full(StepEventsMax(request));
+    const bool paused = active.call->full(StepEventsMax(request)) || tenants_.OverRate(*active.tenant);
+    const auto add = [&](int32_t c, Runnable runnable) {
+      runnable.paused = paused;
+      runnable.tenant = paused ? 0 : tenants_.Place(*active.tenant);
+      runnable.last = active.choices[c].ran;
+      runnables_.push_back(runnable);
+      places_.push_back({&active, c});
+    };
     const bool append = request.kind == RequestKind::kAppend;
     if ((append || !active.prompt_read()) && !active.settling) {
       const int64_t position = active.choices[0].sequence.position;
@@ -64,26 +77,27 @@ bool Engine::Plan() {
       if (!active.keep_at.empty()) prompt_left = std::min(prompt_left, active.keep_at.back() - active.prompt_done);
       if (append && !active.fed_last) prompt_left = (position + prompt_left) / kChunk * kChunk - position;
       if (prompt_left <= 0) continue;
-      runnables_.push_back({.position = position, .prompt_left = prompt_left, .paused = paused});
-      places_.push_back({&active, 0});
+      add(0, {.position = position, .prompt_left = prompt_left});
       continue;
     }
     for (size_t c = 0; c < active.choices.size(); ++c) {
       Choice& choice = active.choices[c];
       if (choice.ended) continue;
-      const Place place = {&active, static_cast<int32_t>(c)};
       if (choice.sequence.pending < 0) {
-        if (!paused) ready_.push_back(place);
+        if (!paused) ready_.push_back({&active, static_cast<int32_t>(c)});
         continue;
       }
       const int32_t draft = paused ? 0 : Draft(active, choice);
-      runnables_.push_back({.position = choice.sequence.position, .prompt_left = 0, .paused = paused, .draft = draft});
-      places_.push_back(place);
+      add(static_cast<int32_t>(c), {.position = choice.sequence.position, .prompt_left = 0, .draft = draft});
       decodes += paused ? 0 : 1;
     }
   }
-  const StepBudget budget = {.rows_max = model_.options().rows_max, .prefill_tokens = pace_.Tokens(decodes)};
-  Schedule(runnables_, budget, steps_++, plan_);
+  budget_ = {.rows_max = model_.options().rows_max,
+             .prefill_tokens = pace_.Tokens(decodes),
+             .row_seconds = pace_.row_seconds(),
+             .token_seconds = pace_.token_seconds()};
+  ++steps_;
+  Schedule(runnables_, tenants_.shares(), budget_, plan_);
   return !plan_.empty() || !ready_.empty();
 }
 
@@ -94,6 +108,7 @@ void Engine::Forward() {
     const auto [active, c] = places_[s.index];
     const Sequence& sequence = active->choices[c].sequence;
     sequence.lease.AssertOwner();
+    active->choices[c].ran = steps_;
     segments_.push_back({.slot = sequence.lease.slot(),
                          .row = static_cast<int32_t>(tokens_.size()),
                          .rows = s.prefill ? s.tokens : 1,
@@ -110,7 +125,9 @@ void Engine::Forward() {
       metrics_.drafted_tokens_total.Increment(s.tokens - 1);
     }
   }
-  model_.Forward(segments_, tokens_, pool_);
+  const absl::Span<const int32_t> measured = latent_meter_.RowsOf(steps_, static_cast<int64_t>(tokens_.size()));
+  model_.Forward(segments_, tokens_, pool_, measured);
+  if (!measured.empty()) latent_meter_.Observe();
 }
 
 void Engine::ScorePrompts() {
@@ -161,6 +178,7 @@ void Engine::AfterForward() {
       continue;
     }
     metrics_.prompt_tokens_total.Increment(s.tokens);
+    TenantTable::Spend(*active.tenant, s.tokens);
     const int64_t prompt = static_cast<int64_t>(active.prompt().size());
     const absl::Span<const int32_t> read(active.prompt().data() + active.prompt_done - s.tokens, s.tokens);
     if (active.counts_tokens()) sequence.counts.AddPrompt(read);

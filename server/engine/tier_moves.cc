@@ -13,6 +13,10 @@ namespace {
 
 std::string NameOf(const std::string& key) { return absl::StrCat("sessions/", SessionIdOf(key)); }
 
+const char* StoreOf(Tier tier) {  // as the metrics call it
+  return tier == Tier::kDirectory ? "directory" : "redis";
+}
+
 // Whether nobody used the session since this server parked it. Times are kept in milliseconds.
 bool IsAsParked(const Session& session, const LabelledSession& read) {
   const auto same = [](WallTime a, WallTime b) {
@@ -56,6 +60,7 @@ void Tiers::StartUp(Session& session, SlotLease lease) {
         session.idle = Sequence();
       } else {
         SetTier(session, Tier::kDevice);
+        metrics_.returns("host").Increment();
       }
       Finish(session, absl::OkStatus());
     });
@@ -81,22 +86,19 @@ void Tiers::Written(Session& session, Tier to, const absl::Status& status) {
   --writing_;
   if (absl::IsAborted(status)) return Lost(session);
   if (!status.ok()) {
-    LogError("state not kept",
-             {{"tier", to == Tier::kDirectory ? "directory" : "redis"}, {"message", std::string(status.message())}});
+    LogError("state not kept", {{"tier", StoreOf(to)}, {"message", std::string(status.message())}});
+    metrics_.store_failures(StoreOf(to)).Increment();
     Pause(to);
     // It stays where it was; the registry may have it all the same.
     if (to == Tier::kRegistry && absl::IsUnavailable(status)) return Unsure(session);
     return Finish(session, absl::OkStatus());
   }
+  if (session.deleted) return Finish(session, absl::OkStatus());  // with its epoch: the registry must forget it
   session.stored_tokens = session.copy->tokens();
   session.copy = nullptr;
   if (to == Tier::kRegistry) session.epoch = 0;
-  metrics_.evictions(to == Tier::kDirectory ? "directory" : "redis").Increment();
-  if (session.deleted) {
-    session.tier = to;
-  } else {
-    SetTier(session, to);
-  }
+  metrics_.evictions(StoreOf(to)).Increment();
+  SetTier(session, to);
   Finish(session, absl::OkStatus());
 }
 
@@ -108,6 +110,7 @@ void Tiers::StartHandOver(Session& session) {
     post_([this, &session, status = std::move(status)] {
       if (status.ok()) return End(session, SessionNotFound(session.key));  // it is the peer's now
       LogError("session not handed over", {{"message", std::string(status.message())}});
+      metrics_.store_failures("peer").Increment();
       peer_failed_ = true;
       Finish(session, absl::OkStatus());
     });
@@ -127,17 +130,15 @@ void Tiers::StartRegister(Session& session) {
         --registering_;
         if (absl::IsAborted(status)) return Lost(session);
         if (!status.ok()) {
+          metrics_.store_failures("redis").Increment();
           Pause(Tier::kRegistry);
           if (absl::IsUnavailable(status)) return Unsure(session);
           return Finish(session, absl::OkStatus());
         }
-        if (!session.deleted) EndStored(key, Tier::kDirectory, 0);
+        if (session.deleted) return Finish(session, absl::OkStatus());  // with its epoch, as Written
+        EndStored(key, Tier::kDirectory, 0, {});
         session.epoch = 0;
-        if (session.deleted) {
-          session.tier = Tier::kRegistry;
-        } else {
-          SetTier(session, Tier::kRegistry);
-        }
+        SetTier(session, Tier::kRegistry);
         metrics_.evictions("redis").Increment();
         Finish(session, absl::OkStatus());
       });
@@ -189,6 +190,7 @@ void Tiers::StartRead(Session& session) {
 
 void Tiers::Arrived(Session& session, absl::StatusOr<LabelledSession> read, uint64_t epoch, bool unsure) {
   if (read.ok()) {
+    metrics_.returns(StoreOf(session.tier)).Increment();
     if (session.tier == Tier::kRegistry && !IsAsParked(session, *read)) {
       session.past.DropAll(table_->states_);  // another server has advanced it
       session.past = Past();
@@ -239,8 +241,11 @@ void Tiers::Finish(Session& session, absl::Status status) {
   --moves_;
   session.moving = false;
   if (session.deleted) {
-    // Its file is gone by now (Ended).
-    EndStored(session.key, session.tier == Tier::kDirectory ? Tier::kHost : session.tier, session.epoch);
+    ++moves_;
+    const uint64_t epoch = session.tier == Tier::kRegistry || options_.registry == nullptr ? 0 : session.epoch;
+    AfterDirectory([this, key = session.key, epoch, gone = session.gone] {  // its file is gone then (Ended)
+      Forget(key, epoch, absl::OkStatus(), gone);
+    });
     status = SessionNotFound(session.key);
   } else if (status.ok() && !session.waiting.empty() && !session.in_memory()) {
     return StartRead(session);  // it was asked for while it went down

@@ -57,9 +57,29 @@ void Tiers::Reserve(std::vector<std::string> keys,
 }
 
 void Tiers::Unreserve(const std::vector<std::string>& keys, const std::vector<uint64_t>& epochs) {
-  if (options_.registry == nullptr) return;
-  options_.registry_worker->Run([registry = options_.registry, keys, epochs] {
-    for (size_t i = 0; i < keys.size(); ++i) registry->Forget(keys[i], epochs[i]).IgnoreError();
+  for (size_t i = 0; i < keys.size(); ++i) EndStored(keys[i], Tier::kEmpty, epochs[i], {});
+}
+
+void Tiers::Forget(const std::string& key, uint64_t epoch, const absl::Status& before, Gone gone) {
+  if (epoch == 0) {
+    return post_([this, before, gone = std::move(gone)] {
+      --moves_;
+      if (gone) gone(before);
+    });
+  }
+  options_.registry_worker->Run([this, key, epoch, before, gone = std::move(gone)] {
+    const absl::Status forgotten = options_.registry->Forget(key, epoch);
+    post_([this, key, epoch, before, forgotten, gone] {
+      --moves_;
+      if (absl::IsUnavailable(forgotten)) forgetting_.push_back({key, epoch});
+      if (!gone) return;
+      const std::string name = absl::StrCat("sessions/", SessionIdOf(key));
+      if (!before.ok() || forgotten.ok()) return gone(before);
+      gone(absl::IsAborted(forgotten)
+               ? MakeError({.reason = ErrorReason::kSessionElsewhere, .retry_after_seconds = 0.1},
+                           absl::StrCat("another server has taken ", name, " meanwhile, or a new one has its name"))
+               : StoreError(name, forgotten));
+    });
   });
 }
 
@@ -103,6 +123,9 @@ void Tiers::Tick() {
     if (it == table_->sessions_.end()) continue;
     Session& session = *it->second;  // another call may have brought it meanwhile
     if (session.tier == Tier::kRegistry && !session.moving && !session.waiting.empty()) StartRead(session);
+  }
+  for (const SessionRegistry::Held& ended : std::exchange(forgetting_, {})) {
+    EndStored(ended.key, Tier::kEmpty, ended.epoch, {});
   }
   for (const std::string& key : std::exchange(unsure_, {})) {
     const auto it = table_->sessions_.find(key);

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/engine/error.h"
+#include "server/engine/store_error.h"
 
 namespace barista {
 namespace {
@@ -36,20 +37,30 @@ void Tiers::SetTier(Session& session, Tier tier) {
 
 void Tiers::Ended(Session& session) {
   order(session.tier).erase(session.order);
-  if (!session.moving) return EndStored(session.key, session.tier, session.epoch);
-  // What the worker has in hand comes before this, and what a new session of that name writes comes after it.
-  if (options_.directory != nullptr) EndStored(session.key, Tier::kDirectory, 0);
+  if (!session.moving) return EndStored(session.key, session.tier, session.epoch, session.gone);
+  // What the worker has in hand comes before this, and what a new session of that name writes comes after it. The rest
+  // is Finish's.
+  if (options_.directory != nullptr) EndStored(session.key, Tier::kDirectory, 0, {});
 }
 
 void Tiers::AfterDirectory(std::function<void()> work) {
   options_.directory != nullptr ? options_.directory_worker->Run(std::move(work)) : work();
 }
 
-void Tiers::EndStored(const std::string& key, Tier tier, uint64_t epoch) {
-  if (tier == Tier::kDirectory) {
-    options_.directory_worker->Run([directory = options_.directory, key] { directory->Delete(key).IgnoreError(); });
+void Tiers::EndStored(const std::string& key, Tier tier, uint64_t epoch, Gone gone) {
+  if (tier == Tier::kRegistry || options_.registry == nullptr) epoch = 0;
+  if (tier != Tier::kDirectory && epoch == 0) {
+    if (gone) gone(absl::OkStatus());
+    return;
   }
-  if (options_.registry != nullptr && epoch > 0 && tier != Tier::kRegistry) Unreserve({key}, {epoch});
+  ++moves_;
+  if (tier != Tier::kDirectory) return Forget(key, epoch, absl::OkStatus(), std::move(gone));
+  options_.directory_worker->Run([this, key, epoch, gone = std::move(gone)] {
+    const absl::Status deleted = options_.directory->Delete(key);
+    const bool done = deleted.ok() || absl::IsNotFound(deleted);
+    Forget(key, epoch, done ? absl::OkStatus() : StoreError(absl::StrCat("sessions/", SessionIdOf(key)), deleted),
+           gone);
+  });
 }
 
 Session* Tiers::LongestUnused(Tier tier) {

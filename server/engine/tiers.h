@@ -53,8 +53,6 @@ class Tiers {
   void Began(Session& session);
   void SetTier(Session& session, Tier tier);  // the last one used there
   void Ended(Session& session);
-  // `work` runs once all that is under way in the directory is done, on its worker; at once without a directory.
-  void AfterDirectory(std::function<void()> work);
 
   // `work` runs once the session's state is in memory (device or host; an empty one's is) and no worker has it in hand,
   // at once where that is so, or with the reason why it is not. A session that the table lacks may be known to the
@@ -118,7 +116,12 @@ class Tiers {
   bool paused(Tier tier) const;
   bool HasRoom(Tier tier) const;
   SessionLabel LabelOf(const Session& session) const;
-  void EndStored(const std::string& key, Tier tier, uint64_t epoch);
+  using Gone = std::function<void(const absl::Status&)>;  // may be empty
+  void EndStored(const std::string& key, Tier tier, uint64_t epoch, Gone gone);
+  void AfterDirectory(std::function<void()> work);  // on its worker, once all before is done; at once without one
+  // In the registry, where `epoch` is of one; again and again until it answers. `gone` is told how it went, or `before`
+  // where that is an error. Any thread.
+  void Forget(const std::string& key, uint64_t epoch, const absl::Status& before, Gone gone);
 
   const TierOptions options_;
   SlotTable& slots_;
@@ -137,6 +140,7 @@ class Tiers {
   std::vector<std::string> retries_;  // sessions that another server holds and was asked for
   std::vector<std::string> handing_over_;
   std::vector<std::string> unsure_;
+  std::vector<SessionRegistry::Held> forgetting_;  // ended here, and the registry did not answer
   bool peer_failed_ = false;
   TimePoint next_renewal_{}, next_look_{};
   bool pulse_running_ = false;

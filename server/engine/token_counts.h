@@ -1,11 +1,11 @@
 // How often each id was seen by one sequence, for the penalties: at most kPenaltyIdsMax ids, the least recently seen
-// gives way. Part of a session's state.
+// gives way. Part of a session's state, and never more than StateLayout::kPenaltyBytes: every operation on an id is a
+// look into a small index and a change of two links.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/types/span.h"
 #include "kernels/sampling/sampling.h"
 
@@ -22,13 +22,26 @@ class TokenCounts {
   std::vector<TokenCount> OldestFirst() const;
   static TokenCounts FromOldestFirst(absl::Span<const TokenCount> counts);
 
+  int64_t bytes() const;  // on the heap
+
  private:
+  using Place = uint16_t;  // in counts_
+  static constexpr Place kNone = 0xffff;
+  struct Link {
+    Place older = kNone, newer = kNone;
+  };
+
   TokenCount& Find(int32_t id);
+  size_t Bucket(int32_t id) const;  // where the index has the id, or the empty one where it would
+  void Forget(int32_t id);          // in the index
+  void Grow();
+  void Unlink(Place place);
+  void LinkAsNewest(Place place);
 
   std::vector<TokenCount> counts_;
-  std::vector<uint64_t> last_seen_;  // beside counts_
-  absl::flat_hash_map<int32_t, int32_t> index_;
-  uint64_t now_ = 0;
+  std::vector<Link> links_;   // beside counts_, in the order in which ids were seen
+  std::vector<Place> index_;  // open addressing by id; at least twice as large as counts_
+  Place oldest_ = kNone, newest_ = kNone;
 };
 
 }  // namespace barista

@@ -1,10 +1,13 @@
 #include "server/engine/worker.h"
 
+#include <pthread.h>
+#include <sched.h>
+
 #include <utility>
 
 namespace barista {
 
-ThreadWorker::ThreadWorker() : thread_([this] { Loop(); }) {}
+ThreadWorker::ThreadWorker(Priority priority) : thread_([this, priority] { Loop(priority); }) {}
 
 ThreadWorker::~ThreadWorker() {
   {
@@ -21,7 +24,11 @@ void ThreadWorker::Run(std::function<void()> work) {
   wake_.Signal();
 }
 
-void ThreadWorker::Loop() {
+void ThreadWorker::Loop(Priority priority) {
+  if (priority == Priority::kIdle) {
+    const sched_param none = {};
+    pthread_setschedparam(pthread_self(), SCHED_IDLE, &none);  // where that is forbidden, it works as any other
+  }
   while (true) {
     std::function<void()> work;
     {

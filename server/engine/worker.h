@@ -20,12 +20,16 @@ class Worker {
 
 class ThreadWorker final : public Worker {
  public:
-  ThreadWorker();
+  enum class Priority {
+    kNormal,
+    kIdle,  // only where a core has nothing else to do
+  };
+  explicit ThreadWorker(Priority priority = Priority::kNormal);
   ~ThreadWorker() override;
   void Run(std::function<void()> work) override;
 
  private:
-  void Loop();
+  void Loop(Priority priority);
 
   absl::Mutex mutex_;
   absl::CondVar wake_;

@@ -72,6 +72,7 @@ void Model::Attention(int64_t layer, Segments segments, const Rows& x, const Row
 
   if (HasLatents(type)) {
     backend_.GroupSoftmax({.scale = c.latent_scale, .group = M + local, .x = p});
+    KeepSampled(layer, p);
     const bool vapor = c.value_position == ValuePosition::kVapor;
     Rows latent_v = v;
     if (vapor) {

@@ -52,11 +52,18 @@ const json* JsonFields::Require(absl::string_view key, absl::string_view expecte
   return value;
 }
 
-const json* JsonFields::RequireList(absl::string_view key, size_t max_size) {
-  const json* list = Require(key, "a list of words");
+const json* JsonFields::List(absl::string_view key, size_t max_size) {
+  const json* list = Require(key, "a list");
   if (list == nullptr || (list->is_array() && list->size() <= max_size)) return list;
-  Fail(absl::StrCat(key, " is ", Shown(*list), "; must be a list of at most ", max_size, " words"));
+  Fail(absl::StrCat(key, " is ", Shown(*list), "; must be a list of at most ", max_size, " entries"));
   return nullptr;
+}
+
+std::string JsonFields::Text(absl::string_view key, absl::string_view expected) {
+  const json* value = Require(key, expected);
+  if (value == nullptr) return "";
+  if (!value->is_string()) Fail(absl::StrCat(key, " is ", Shown(*value), "; must be ", expected, " in quotes"));
+  return value->is_string() ? value->get<std::string>() : "";
 }
 
 int64_t JsonFields::CheckInt(absl::string_view name, const json& value, IntRange range) {

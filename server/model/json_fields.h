@@ -40,6 +40,10 @@ class JsonFields {
   double RealOr(absl::string_view key, RealRange range, double fallback);
   std::optional<double> OptionalReal(absl::string_view key, RealRange range);
 
+  // A required string; `expected` tells a reader of the message what it should be.
+  std::string Text(absl::string_view key, absl::string_view expected);
+  // A required list of at most `max_size` entries. Null after a failure.
+  const nlohmann::json* List(absl::string_view key, size_t max_size);
   std::optional<bool> OptionalBool(absl::string_view key);
   std::optional<int32_t> OptionalId(absl::string_view key, int64_t vocab_size);
   // An id or a list of at most 1,024 ids.
@@ -61,8 +65,6 @@ class JsonFields {
  private:
   const nlohmann::json* Find(absl::string_view key) const;  // null where absent or JSON null
   const nlohmann::json* Require(absl::string_view key, absl::string_view expected);
-  // Null after a failure.
-  const nlohmann::json* RequireList(absl::string_view key, size_t max_size);
   int64_t CheckInt(absl::string_view name, const nlohmann::json& value, IntRange range);
   double CheckReal(absl::string_view name, const nlohmann::json& value, RealRange range);
   // Index into `names`, or 0 after a failure.
@@ -87,7 +89,7 @@ std::vector<E> JsonFields::Words(absl::string_view key, std::initializer_list<E>
   std::vector<absl::string_view> names;
   for (E value : values) names.push_back(Name(value));
   std::vector<E> result;
-  const nlohmann::json* list = RequireList(key, max_size);
+  const nlohmann::json* list = List(key, max_size);
   if (list == nullptr) return result;
   for (size_t i = 0; i < list->size(); ++i) {
     const std::string name = std::string(key) + "[" + std::to_string(i) + "]";

@@ -1,60 +1,128 @@
 #include "server/model/model.h"
 
 #include <algorithm>
+#include <string>
+
+#include "absl/strings/match.h"
+#include "server/model/tensor_names.h"
 
 namespace barista {
+
+namespace {
+
+constexpr int64_t kAlignment = 64;  // bytes, of each part of the workspace
+
+int64_t Aligned(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+// Whether column 0 of each head of p(l|t) is the window's.
+int64_t LocalStates(LayerType type) { return type == LayerType::kMacchiato ? 1 : 0; }
+
+// Outputs of the widest stack of a layer's products with the mixer's output (weights.h, from_mixed).
+int64_t MixedColumns(const ModelConfig& c) {
+  const int64_t H = c.num_attention_heads, G = c.num_key_value_heads, E = c.head_dim, M = c.latents_per_head;
+  int64_t columns = 0;
+  for (const LayerType type : c.layer_types) {
+    const int64_t latents = HasLatents(type) ? H * (M + LocalStates(type)) + G * M : 0;
+    const int64_t softmax = HasSoftmaxAttention(type) ? (H + G) * E : 0;
+    columns = std::max(columns, latents + softmax + (c.qk_mixer == QkMixer::kNone ? G * E : 0));
+  }
+  return columns;
+}
+
+}  // namespace
+
+Model::Model(const ModelConfig& config, Backend& backend, const ModelOptions& options, Weights weights,
+             const StateLayoutOptions& layout)
+    : config_(config), backend_(backend), options_(options), weights_(std::move(weights)), layout_(config, layout) {
+  for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
+    if (HasLatents(config.layer_types[i])) latent_layers_.push_back(i);
+  }
+}
+
+absl::StatusOr<std::unique_ptr<Model>> Model::Make(const Checkpoint& checkpoint, Backend& backend,
+                                                   const ModelOptions& options, Weights weights) {
+  const StateLayoutOptions layout = {.state_dtype = backend.activation_dtype(),
+                                     .ring_dtype = backend.ring_dtype(weights.dtype),
+                                     .max_positions = options.max_positions};
+  std::unique_ptr<Model> model(new Model(checkpoint.config(), backend, options, std::move(weights), layout));
+  if (absl::Status status = backend.Reserve(model->LargestStep()); !status.ok()) return status;
+  if (absl::Status status = model->AllocateWorkspace(); !status.ok()) return status;
+  return model;
+}
+
+StepSizes Model::LargestStep() const {
+  return {.rows = options_.rows_max,
+          .logits_rows = options_.logits_rows_max,
+          .vocab = weights_.head == nullptr ? 0 : weights_.head->out(),
+          .kv_heads = config_.num_key_value_heads,
+          .latents = config_.latents_per_head,
+          .head_dim = config_.head_dim};
+}
 
 absl::StatusOr<std::unique_ptr<Model>> Model::Load(const Checkpoint& checkpoint, Backend& backend,
                                                    const ModelOptions& options) {
   absl::StatusOr<Weights> weights = LoadWeights(checkpoint, backend, options.weights_dtype);
   if (!weights.ok()) return weights.status();
-  const StateLayoutOptions layout = {.state_dtype = backend.activation_dtype(),
-                                     .ring_dtype = backend.ring_dtype(weights->dtype),
-                                     .max_positions = options.max_positions};
-  std::unique_ptr<Model> model(new Model(checkpoint.config(), backend, options, *std::move(weights), layout));
-  const ModelConfig& c = model->config_;
-  const StepSizes sizes = {.rows = options.rows_max,
-                           .logits_rows = options.logits_rows_max,
-                           .vocab = model->weights_.head->out(),
-                           .kv_heads = c.num_key_value_heads,
-                           .latents = c.latents_per_head,
-                           .head_dim = c.head_dim};
-  if (absl::Status status = backend.Reserve(sizes); !status.ok()) return status;
-  if (absl::Status status = model->AllocateWorkspace(); !status.ok()) return status;
-  return model;
+  return Make(checkpoint, backend, options, *std::move(weights));
 }
 
-int64_t Model::MixedColumns() const {
-  int64_t columns = 0;
-  for (const LayerWeights& layer : weights_.layers) columns = std::max(columns, layer.from_mixed->out());
-  return columns;
+absl::StatusOr<std::unique_ptr<Model>> Model::LoadLayerByLayer(const Checkpoint& checkpoint, Backend& backend,
+                                                               const ModelOptions& options) {
+  absl::StatusOr<Weights> weights = LoadWeightsWithoutLayers(checkpoint, backend, options.weights_dtype);
+  if (!weights.ok()) return weights.status();
+  ModelOptions without_head = options;
+  without_head.logits_rows_max = 0;
+  return Make(checkpoint, backend, without_head, *std::move(weights));
+}
+
+int64_t Model::LayerByLayerBytes(const Checkpoint& checkpoint, DType dtype, const ModelOptions& options) {
+  const ModelConfig& config = checkpoint.config();
+  const int64_t element = static_cast<int64_t>(SizeOf(dtype));
+  const auto count = [&checkpoint](const std::string& name) {
+    const HostTensor* tensor = checkpoint.find(name);
+    return tensor == nullptr ? 0 : static_cast<int64_t>(tensor->bytes.size() / SizeOf(tensor->dtype));
+  };
+  int64_t layer_max = 0, bytes = 0;
+  for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
+    const std::string prefix = LayerTensorName(i, "");
+    int64_t layer = 0;
+    for (const TensorSpec& spec : ExpectedTensors(config)) {
+      if (absl::StartsWith(spec.name, prefix)) layer += count(spec.name);
+    }
+    layer_max = std::max(layer_max, layer);
+  }
+  for (const Part& part : WorkspaceParts(config, options)) bytes += Aligned(part.rows * part.cols * element);
+  const HostTensor& table = *checkpoint.find("model.embed_tokens.weight");
+  const DType table_dtype = options.weights_dtype.value_or(table.dtype);
+  bytes += count("model.embed_tokens.weight") * static_cast<int64_t>(SizeOf(table_dtype)) + layer_max * element;
+  return bytes + StateLayout(config, {dtype, dtype, options.max_positions}).slot_bytes();
+}
+
+std::vector<Model::Part> Model::WorkspaceParts(const ModelConfig& c, const ModelOptions& options) {
+  const int64_t D = c.hidden_size, HE = c.num_attention_heads * c.head_dim, GE = c.num_key_value_heads * c.head_dim;
+  const int64_t rows = options.rows_max, logits_rows = options.logits_rows_max;
+  const int64_t mlp = c.block == BlockKind::kGlu ? 3 * D : c.intermediate_size;
+  const int64_t latent_layers = std::count_if(c.layer_types.begin(), c.layer_types.end(), HasLatents);
+  return {
+      {&Model::x_, rows, D},
+      {&Model::h_, rows, D},
+      {&Model::u_, rows, D},
+      {&Model::gates_, rows, 2 * D},
+      {&Model::mixed_, rows, MixedColumns(c)},
+      {&Model::v_, rows, GE},
+      {&Model::rotated_, rows, GE},
+      {&Model::y_, rows, HE},
+      {&Model::mlp_, rows, mlp},
+      {&Model::out_, rows, D},
+      {&Model::last_, logits_rows, D},
+      {&Model::logits_, logits_rows, c.task == Task::kClassification ? c.num_labels : c.vocab_size},
+      {&Model::sampled_p_, latent_layers * options.latent_rows_max, c.num_attention_heads * (c.latents_per_head + 1)}};
 }
 
 absl::Status Model::AllocateWorkspace() {
-  const ModelConfig& c = config_;
-  const int64_t D = c.hidden_size, HE = c.num_attention_heads * c.head_dim, GE = c.num_key_value_heads * c.head_dim;
-  const int64_t rows = options_.rows_max, logits_rows = options_.logits_rows_max;
-  const int64_t mlp = c.block == BlockKind::kGlu ? 3 * D : c.intermediate_size;
-  struct Part {
-    Rows* view;
-    int64_t rows, cols;
-  };
-  const Part parts[] = {{&x_, rows, D},
-                        {&h_, rows, D},
-                        {&u_, rows, D},
-                        {&gates_, rows, 2 * D},
-                        {&mixed_, rows, MixedColumns()},
-                        {&v_, rows, GE},
-                        {&rotated_, rows, GE},
-                        {&y_, rows, HE},
-                        {&mlp_, rows, mlp},
-                        {&out_, rows, D},
-                        {&last_, logits_rows, D},
-                        {&logits_, logits_rows, weights_.head->out()}};
+  const std::vector<Part> parts = WorkspaceParts(config_, options_);
   const DType dtype = backend_.activation_dtype();
-  const auto bytes = [dtype](const Part& p) {
-    return (p.rows * p.cols * static_cast<int64_t>(SizeOf(dtype)) + 63) / 64 * 64;
-  };
+  const auto bytes = [dtype](const Part& p) { return Aligned(p.rows * p.cols * static_cast<int64_t>(SizeOf(dtype))); };
   int64_t total = 0;
   for (const Part& part : parts) total += bytes(part);
   absl::StatusOr<Buffer> memory = backend_.Allocate(total, "the model's workspace");
@@ -63,12 +131,12 @@ absl::Status Model::AllocateWorkspace() {
   backend_.Fill(memory_.data(), dtype, total / SizeOf(dtype), 0);  // its pages come now, not in the first long prompts
   int64_t offset = 0;
   for (const Part& part : parts) {
-    *part.view = {memory_.data() + offset, dtype, part.rows, part.cols, part.cols};
+    this->*part.view = {memory_.data() + offset, dtype, part.rows, part.cols, part.cols};
     offset += bytes(part);
   }
-  positions_.resize(rows);
-  calls_.reserve(2 * c.qk_mixer_blocks + 1);
-  if (c.task == Task::kClassification) {
+  positions_.resize(options_.rows_max);
+  calls_.reserve(2 * config_.qk_mixer_blocks + 1);
+  if (config_.task == Task::kClassification) {
     absl::StatusOr<StatePool> pool = StatePool::Create(backend_, layout_, 1);
     if (!pool.ok()) return pool.status();
     scratch_state_ = *std::move(pool);
@@ -76,18 +144,73 @@ absl::Status Model::AllocateWorkspace() {
   return absl::OkStatus();
 }
 
-void Model::Forward(Segments segments, absl::Span<const int32_t> tokens, const StatePool& pool) {
+void Model::Forward(Segments segments, absl::Span<const int32_t> tokens, const StatePool& pool,
+                    absl::Span<const int32_t> sampled) {
   const int64_t rows = static_cast<int64_t>(tokens.size());
+  sampled_ = sampled;
+  sampled_rows_ = static_cast<int64_t>(sampled.size());
+  Begin(segments, tokens);
+  for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) Block(layer, segments, rows, pool);
+  End(segments, rows, pool);
+  sampled_ = {};
+}
+
+absl::Status Model::ForwardFrom(const Checkpoint& checkpoint, absl::FunctionRef<bool()> go_on, Segments segments,
+                                absl::Span<const int32_t> tokens, const StatePool& pool) {
+  const int64_t rows = static_cast<int64_t>(tokens.size());
+  Begin(segments, tokens);
+  for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) {
+    if (!go_on()) return absl::CancelledError("told to stop");
+    absl::StatusOr<LayerWeights> weights = LoadLayerWeights(checkpoint, backend_, options_.weights_dtype, layer);
+    if (!weights.ok()) return weights.status();
+    weights_.layers[layer] = *std::move(weights);
+    Block(layer, segments, rows, pool);
+    weights_.layers[layer] = LayerWeights();
+  }
+  End(segments, rows, pool);
+  return go_on() ? absl::OkStatus() : absl::CancelledError("told to stop");
+}
+
+void Model::Begin(Segments segments, absl::Span<const int32_t> tokens) {
   for (const Segment& s : segments) {
     for (int64_t i = 0; i < s.rows; ++i) positions_[s.row + i] = s.position + i;
   }
-  backend_.BeginStep(segments, tokens, absl::MakeConstSpan(positions_).first(rows));
-  Embed(tokens, rows);
-  for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) Block(layer, segments, rows, pool);
+  backend_.BeginStep(segments, tokens, absl::MakeConstSpan(positions_).first(tokens.size()));
+  Embed(tokens, static_cast<int64_t>(tokens.size()));
+}
+
+void Model::End(Segments segments, int64_t rows, const StatePool& pool) {
   const Rows x = x_.Slice(0, rows);
   Norm(weights_.norm, x, x);
   if (config_.task == Task::kClassification) return;
   backend_.KeepLastRows({.segments = segments, .x = x, .to = pool.array(-1, StateKind::kLastHidden)});
+}
+
+// p of the layer's sampled rows, aside: on the device, for nothing may wait for it in the middle of a step.
+void Model::KeepSampled(int64_t layer, const Rows& p) {
+  if (sampled_.empty()) return;
+  const auto place = std::lower_bound(latent_layers_.begin(), latent_layers_.end(), layer) - latent_layers_.begin();
+  const int64_t bytes = p.cols * static_cast<int64_t>(SizeOf(p.dtype));
+  for (int64_t i = 0; i < sampled_rows_; ++i) {
+    backend_.Copy(sampled_p_.Slice(place * options_.latent_rows_max + i, 1).data, p.Slice(sampled_[i], 1).data, bytes);
+  }
+}
+
+std::vector<LatentUse> Model::SampledLatentUse() const {
+  std::vector<LatentUse> uses;
+  if (sampled_rows_ == 0) return uses;
+  const int64_t row_bytes = sampled_p_.stride * static_cast<int64_t>(SizeOf(sampled_p_.dtype));
+  std::vector<std::byte> host(sampled_rows_ * row_bytes);
+  for (size_t i = 0; i < latent_layers_.size(); ++i) {
+    const int64_t local = LocalStates(config_.layer_types[latent_layers_[i]]);
+    const Rows device = sampled_p_.Slice(static_cast<int64_t>(i) * options_.latent_rows_max, sampled_rows_);
+    backend_.Download(host.data(), device.data, host.size());
+    Rows p = device;
+    p.data = host.data();
+    const int64_t states = config_.latents_per_head + local;
+    uses.push_back(MeasureLatentUse(p.Columns(0, config_.num_attention_heads * states), states, local == 1));
+  }
+  return uses;
 }
 
 void Model::Embed(absl::Span<const int32_t> tokens, int64_t rows) {
@@ -170,11 +293,11 @@ Rows Model::Head(const Rows& hidden) {
   return logits;
 }
 
-std::vector<double> Model::Classify(absl::Span<const int32_t> tokens) {
+std::vector<double> Model::Classify(absl::Span<const int32_t> tokens, absl::Span<const int32_t> sampled) {
   const int64_t rows = static_cast<int64_t>(tokens.size());
   const Segment whole = {.slot = 0, .row = 0, .rows = static_cast<int32_t>(rows), .position = 0, .prefill = true};
   scratch_state_->Init(0);
-  Forward({&whole, 1}, tokens, *scratch_state_);
+  Forward({&whole, 1}, tokens, *scratch_state_, sampled);
   // The pooled row is computed on the host in double: one row a request.
   const int64_t D = config_.hidden_size;
   const size_t size = SizeOf(x_.dtype);

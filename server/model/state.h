@@ -57,7 +57,7 @@ class StateLayout {
   int64_t ring_rows(int64_t layer) const { return ring_rows_[layer]; }
 
   static constexpr int64_t kPenaltyIdsMax = 4096;
-  static constexpr int64_t kPenaltyBytes = kPenaltyIdsMax * 12;  // id, prompt flag, output count
+  static constexpr int64_t kPenaltyBytes = kPenaltyIdsMax * 20;  // id, flag, count (12), order (4), index (4)
 
  private:
   void Add(int64_t layer, StateKind kind, DType dtype, int64_t count, double fill = 0);

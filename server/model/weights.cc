@@ -205,31 +205,56 @@ absl::StatusOr<LayerWeights> LoadLayer(const ModelConfig& c, int64_t i, Loader& 
   return layer;
 }
 
+Loader::Data ReadTable(Loader& loader) { return loader.Read("model.embed_tokens.weight"); }
+
+// What comes before and after the layers, but the head.
+absl::StatusOr<Weights> LoadEnds(const Loader::Data& table, Loader& loader) {
+  Weights weights;
+  BARISTA_ASSIGN(weights.norm, loader.Norm("model.norm"));
+  weights.dtype = weights.embedding_dtype = table.dtype;
+  BARISTA_ASSIGN(weights.embedding, loader.ToDevice(table.data, table.count * SizeOf(table.dtype), "the embedding"));
+  return weights;
+}
+
 }  // namespace
 
 absl::StatusOr<Weights> LoadWeights(const Checkpoint& checkpoint, Backend& backend, std::optional<DType> as) {
   const ModelConfig& c = checkpoint.config();
   Loader loader(checkpoint, backend, as);
-  Weights weights;
+  std::vector<LayerWeights> layers;
   for (int64_t i = 0; i < c.num_hidden_layers; ++i) {
     absl::StatusOr<LayerWeights> layer = LoadLayer(c, i, loader);
     if (!layer.ok()) return layer.status();
-    weights.layers.push_back(*std::move(layer));
+    layers.push_back(*std::move(layer));
   }
-  BARISTA_ASSIGN(weights.norm, loader.Norm("model.norm"));
-  const Loader::Data table = loader.Read("model.embed_tokens.weight");
-  weights.dtype = weights.embedding_dtype = table.dtype;
-  BARISTA_ASSIGN(weights.embedding, loader.ToDevice(table.data, table.count * SizeOf(table.dtype), "the embedding"));
+  const Loader::Data table = ReadTable(loader);
+  absl::StatusOr<Weights> weights = LoadEnds(table, loader);
+  if (!weights.ok()) return weights;
+  weights->layers = std::move(layers);
   HostMatrix head = {.data = table.data, .dtype = table.dtype, .out = c.vocab_size, .in = c.hidden_size};
   if (c.task == Task::kClassification) {
     head = loader.Matrix("score", c.num_labels, c.hidden_size);
   } else if (!c.tie_word_embeddings) {
     head = loader.Matrix("lm_head", c.vocab_size, c.hidden_size);
   }
-  BARISTA_ASSIGN(weights.head, loader.Stack({head}));
-  weights.parameters = loader.parameters();
-  weights.bytes = loader.bytes();
+  BARISTA_ASSIGN(weights->head, loader.Stack({head}));
+  weights->parameters = loader.parameters();
+  weights->bytes = loader.bytes();
   return weights;
+}
+
+absl::StatusOr<Weights> LoadWeightsWithoutLayers(const Checkpoint& checkpoint, Backend& backend,
+                                                 std::optional<DType> as) {
+  Loader loader(checkpoint, backend, as);
+  absl::StatusOr<Weights> weights = LoadEnds(ReadTable(loader), loader);
+  if (weights.ok()) weights->layers.resize(checkpoint.config().num_hidden_layers);
+  return weights;
+}
+
+absl::StatusOr<LayerWeights> LoadLayerWeights(const Checkpoint& checkpoint, Backend& backend, std::optional<DType> as,
+                                              int64_t layer) {
+  Loader loader(checkpoint, backend, as);
+  return LoadLayer(checkpoint.config(), layer, loader);
 }
 
 }  // namespace barista

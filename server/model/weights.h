@@ -51,5 +51,10 @@ struct Weights {
 
 // `as`: round every tensor to this type first (nullopt: as stored). Errors: RESOURCE_EXHAUSTED.
 absl::StatusOr<Weights> LoadWeights(const Checkpoint& checkpoint, Backend& backend, std::optional<DType> as);
+// Without head, and with layers that hold nothing: for who loads one layer after another.
+absl::StatusOr<Weights> LoadWeightsWithoutLayers(const Checkpoint& checkpoint, Backend& backend,
+                                                 std::optional<DType> as);
+absl::StatusOr<LayerWeights> LoadLayerWeights(const Checkpoint& checkpoint, Backend& backend, std::optional<DType> as,
+                                              int64_t layer);
 
 }  // namespace barista

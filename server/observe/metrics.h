@@ -8,9 +8,9 @@
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 
-#include <map>
 #include <memory>
-#include <string>
+
+#include "server/observe/by_label.h"
 
 namespace barista {
 
@@ -20,46 +20,67 @@ class Metrics {
 
   std::shared_ptr<prometheus::Registry> registry() const { return registry_; }
 
-  // `status`: the lower-case gRPC code, "ok" for success. Unknown ones count as "unknown".
-  prometheus::Counter& requests(const std::string& status);
-  // `reason`: a name of ErrorReason, lower case.
-  prometheus::Counter& errors(const std::string& reason);
-  prometheus::Counter& admission_refusals(const std::string& reason);
-  // `tier`: device, host, directory, redis.
-  prometheus::Gauge& sessions(const std::string& tier);
-  prometheus::Gauge& state_bytes(const std::string& tier);
-  prometheus::Counter& evictions(const std::string& tier);
-
  private:
   std::shared_ptr<prometheus::Registry> registry_;
-  std::map<std::string, prometheus::Counter*> requests_, errors_, admission_refusals_, evictions_;
-  std::map<std::string, prometheus::Gauge*> sessions_, state_bytes_;
 
  public:
+  // Calls.
+  ByLabel<prometheus::Counter> requests;            // gRPC code, lower case, "ok" for success
+  ByLabel<prometheus::Counter> errors;              // name of ErrorReason, lower case
+  ByLabel<prometheus::Counter> admission_refusals;  // the same
   prometheus::Histogram& time_to_first_token_seconds;
   prometheus::Histogram& inter_token_latency_seconds;
   prometheus::Histogram& e2e_request_latency_seconds;
   prometheus::Histogram& request_queue_time_seconds;
-  prometheus::Histogram& step_seconds;
-  prometheus::Histogram& step_tokens;
-  prometheus::Histogram& batch_size;
+  prometheus::Histogram& request_prefill_time_seconds;
+  prometheus::Histogram& request_decode_time_seconds;
+  prometheus::Histogram& request_prompt_tokens;
+  prometheus::Histogram& request_generation_tokens;
+  prometheus::Gauge& num_requests_running;
+  prometheus::Gauge& num_requests_waiting;
+
+  // Tokens and steps.
   prometheus::Counter& prompt_tokens_total;
   prometheus::Counter& generation_tokens_total;
   prometheus::Counter& cached_tokens_total;
   prometheus::Counter& drafted_tokens_total;
   prometheus::Counter& accepted_tokens_total;
-  prometheus::Counter& state_nonfinite_total;
+  prometheus::Histogram& step_seconds;
+  prometheus::Histogram& step_tokens;
+  prometheus::Histogram& batch_size;
+
+  // Sessions and their states.
+  ByLabel<prometheus::Gauge> sessions;     // tier: device, host, directory, redis
+  ByLabel<prometheus::Gauge> state_bytes;  // the same
+  prometheus::Gauge& sessions_max;
+  prometheus::Gauge& sessions_total_max;
+  prometheus::Gauge& bytes_per_session;
+  prometheus::Gauge& checkpoint_bytes;
   prometheus::Counter& forks_total;
+  prometheus::Counter& rewinds_total;
   prometheus::Counter& snapshots_total;
   prometheus::Counter& restores_total;
-  prometheus::Counter& rewinds_total;
+  ByLabel<prometheus::Counter> evictions;       // tier they went to: host, directory, redis
+  ByLabel<prometheus::Counter> returns;         // tier they came from: the same
+  ByLabel<prometheus::Counter> store_failures;  // store: directory, redis, peer
   prometheus::Counter& sessions_fenced_total;
-  prometheus::Gauge& num_requests_running;
-  prometheus::Gauge& num_requests_waiting;
-  prometheus::Gauge& sessions_max;
-  prometheus::Gauge& bytes_per_session;
-  prometheus::Gauge& weight_bytes;
-  prometheus::Gauge& checkpoint_bytes;
+
+  // The model.
+  prometheus::Counter& state_nonfinite_total;
+  prometheus::Gauge& state_drift_ratio;
+  ByLabel<prometheus::Counter> state_drift_replays;  // outcome: finite, not_finite, failed
+  prometheus::Counter& state_drift_cpu_seconds_total;
+  prometheus::Counter& latent_rows_total;
+  prometheus::Family<prometheus::Gauge>& latent_entropy;     // layer: its number; added by who knows the model
+  prometheus::Family<prometheus::Gauge>& effective_latents;  // the same
+  prometheus::Family<prometheus::Gauge>& local_mass;         // the same
+
+  // The process.
+  prometheus::Family<prometheus::Gauge>& build_info;  // version, backend, model; one series, made at start
+  ByLabel<prometheus::Gauge> device_memory_bytes;     // use: weights, workspace, states
+  ByLabel<prometheus::Counter> reload_failures;       // what: tls, access
+  prometheus::Gauge& draining;
+  prometheus::Counter& log_lines_dropped_total;
 };
 
 }  // namespace barista

@@ -19,7 +19,11 @@ constexpr int64_t kAheadMax = 16384;  // tokens that wait in the engine before t
 }  // namespace
 
 AppendStream::AppendStream(grpc::CallbackServerContext* context, v1::AppendResponse* response, const Serving& serving)
-    : serving_(serving), context_(*context), response_(*response), pump_(serving.engine, GivesUpAt(*context)) {
+    : serving_(serving),
+      record_(*context, "Append", serving.metrics),
+      context_(*context),
+      response_(*response),
+      pump_(serving.engine, GivesUpAt(*context)) {
   absl::MutexLock lock(&mutex_);
   ReadOn();
 }
@@ -92,6 +96,7 @@ void AppendStream::Pump() {
       taken_ = progress->done;
     } else if (const auto* finished = std::get_if<Finished>(&*event)) {
       if (ended_) return;  // a message was refused
+      record_.Add(*finished);
       FillAppended(*finished, serving_, response_);
       return End(finished->status);
     }
@@ -101,7 +106,7 @@ void AppendStream::Pump() {
 
 void AppendStream::End(const absl::Status& status) {
   ended_ = true;
-  RecordEnd(status, serving_.metrics);
+  record_.End(status);
   Finish(ToGrpcStatus(status));
 }
 

@@ -4,6 +4,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include "barista/v1/inference.grpc.pb.h"
+#include "server/rpc/call_record.h"
 #include "server/rpc/event_pump.h"
 #include "server/rpc/serving.h"
 
@@ -27,6 +28,7 @@ class AppendStream final : public grpc::ServerReadReactor<grpc::ByteBuffer> {
   void End(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Serving& serving_;
+  CallRecord record_;
   grpc::CallbackServerContext& context_;
   v1::AppendResponse& response_;
   EventPump pump_;

@@ -25,8 +25,10 @@ void RecordEnd(const absl::Status& status, Metrics& metrics) {
 }
 
 void RecordNoSlot(const absl::Status& status, Metrics& metrics) {
-  if (status.ok() || DetailOf(status).reason != ErrorReason::kSessionsMax) return;
-  metrics.admission_refusals(absl::AsciiStrToLower(Name(ErrorReason::kSessionsMax))).Increment();
+  if (status.ok()) return;
+  const ErrorReason reason = DetailOf(status).reason;
+  if (reason != ErrorReason::kSessionsMax && reason != ErrorReason::kTenantLimit) return;
+  metrics.admission_refusals(absl::AsciiStrToLower(Name(reason))).Increment();
 }
 
 }  // namespace barista

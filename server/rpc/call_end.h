@@ -19,8 +19,8 @@ TimePoint GivesUpAt(const grpc::CallbackServerContext& context);
 
 // Counts a call's outcome, once.
 void RecordEnd(const absl::Status& status, Metrics& metrics);
-// Counts it as refused, too, where it wanted a slot for a session and there was none. (The engine counts its own
-// calls.)
+// Counts it as refused, too, where it wanted a slot for a session and there was none, or its tenant may have no more.
+// (The engine counts its own calls.)
 void RecordNoSlot(const absl::Status& status, Metrics& metrics);
 
 }  // namespace barista

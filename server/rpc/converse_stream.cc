@@ -30,6 +30,7 @@ ConverseStream* ConverseStream::Start(grpc::CallbackServerContext* context, cons
 
 ConverseStream::ConverseStream(grpc::CallbackServerContext* context, const Serving& serving)
     : serving_(serving),
+      record_(*context, "Converse", serving.metrics),
       context_(*context),
       gives_up_at_(GivesUpAt(*context)),
       tenant_(CallerTenant(*context, serving)),
@@ -204,6 +205,7 @@ bool ConverseStream::NextMessage() {
 bool ConverseStream::Conclude(const Finished& finished) {
   const std::shared_ptr<Running> done = std::exchange(running_, nullptr);
   const Kind kind = done->action.kind;
+  record_.Add(finished);
   if (finished.status.ok()) {
     if (kind == Kind::kAppend) {
       FillAppended(finished, serving_, *message_.mutable_appended());
@@ -243,7 +245,7 @@ void ConverseStream::EndWhereDone() {
     ending_ = absl::OkStatus();
   }
   ended_ = true;
-  RecordEnd(*ending_, serving_.metrics);
+  record_.End(*ending_);
   Finish(ToGrpcStatus(*ending_));
 }
 

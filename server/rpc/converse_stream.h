@@ -12,6 +12,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "barista/v1/inference.grpc.pb.h"
+#include "server/rpc/call_record.h"
 #include "server/rpc/chunk_joiner.h"
 #include "server/rpc/converse_request.h"
 #include "server/rpc/event_pump.h"
@@ -59,6 +60,7 @@ class ConverseStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, v1
   void EndWhereDone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Serving& serving_;
+  CallRecord record_;
   grpc::CallbackServerContext& context_;  // until the stream has ended
   const TimePoint gives_up_at_;
   const absl::StatusOr<std::string> tenant_;

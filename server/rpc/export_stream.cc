@@ -16,9 +16,9 @@ constexpr size_t kPieceBytes = 1 << 20;
 
 }  // namespace
 
-ExportStream::ExportStream(const grpc::CallbackServerContext& context, const v1::ExportSessionRequest& request,
+ExportStream::ExportStream(grpc::CallbackServerContext& context, const v1::ExportSessionRequest& request,
                            const Serving& serving)
-    : serving_(serving) {
+    : serving_(serving), record_(context, "ExportSession", serving.metrics) {
   const absl::StatusOr<std::string> key = CheckedSessionKey(context, serving, request.name());
   absl::Status status = key.status();
   if (status.ok()) status = CheckTask(Task::kCausalLm, serving);
@@ -59,7 +59,7 @@ void ExportStream::OnWriteDone(bool ok) {
 }
 
 void ExportStream::End(const absl::Status& status) {
-  RecordEnd(status, serving_.metrics);
+  record_.End(status);
   Finish(ToGrpcStatus(status));
 }
 

@@ -5,6 +5,7 @@
 
 #include "barista/v1/session.grpc.pb.h"
 #include "server/engine/session_bytes.h"
+#include "server/rpc/call_record.h"
 #include "server/rpc/serving.h"
 
 namespace barista {
@@ -12,8 +13,7 @@ namespace barista {
 // Deletes itself when gRPC is done with it.
 class ExportStream final : public grpc::ServerWriteReactor<v1::ExportSessionResponse> {
  public:
-  ExportStream(const grpc::CallbackServerContext& context, const v1::ExportSessionRequest& request,
-               const Serving& serving);
+  ExportStream(grpc::CallbackServerContext& context, const v1::ExportSessionRequest& request, const Serving& serving);
 
  private:
   void OnSendInitialMetadataDone(bool ok) override;
@@ -23,6 +23,7 @@ class ExportStream final : public grpc::ServerWriteReactor<v1::ExportSessionResp
   void End(const absl::Status& status);
 
   const Serving& serving_;
+  CallRecord record_;
   SessionLabel label_;
   std::shared_ptr<const SessionCopy> copy_;
   std::string bytes_;

@@ -19,6 +19,7 @@ constexpr int64_t kEchoIdsMax = 4096;  // prompt ids in one message
 GenerateStream::GenerateStream(grpc::CallbackServerContext* context, const v1::GenerateRequest* message,
                                const Serving& serving)
     : serving_(serving),
+      record_(*context, "Generate", serving.metrics),
       message_in_(*message),
       pump_(serving.engine, GivesUpAt(*context)),
       chunks_(message->stop(), message->has_logprobs()) {
@@ -103,6 +104,7 @@ bool GenerateStream::NextMessage() {
     AddLogprobs(std::move(*logprobs));
   } else {
     const Finished& finished = std::get<Finished>(*told);
+    record_.Add(finished);
     if (!finished.status.ok()) {
       ending_ = finished.status;
       return false;
@@ -160,7 +162,7 @@ void GenerateStream::SealAndWrite(std::shared_ptr<const SessionCopy> state) {
 void GenerateStream::End(const absl::Status& status) {
   finished_ = true;
   if (recording_ != nullptr) recording_->End(status);
-  RecordEnd(status, serving_.metrics);
+  record_.End(status);
   Finish(ToGrpcStatus(status));
 }
 

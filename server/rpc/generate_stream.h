@@ -5,6 +5,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include "barista/v1/inference.grpc.pb.h"
+#include "server/rpc/call_record.h"
 #include "server/rpc/chunk_joiner.h"
 #include "server/rpc/event_pump.h"
 #include "server/rpc/serving.h"
@@ -33,6 +34,7 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateRespons
   void End(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Serving& serving_;
+  CallRecord record_;
   v1::GenerateRequest message_in_;
   EventPump pump_;
   std::shared_ptr<ReplayCache::Recording> recording_;  // of a first call

@@ -16,7 +16,11 @@ namespace barista {
 
 ImportStream::ImportStream(grpc::CallbackServerContext* context, const Serving& serving,
                            std::function<void(const Session&)> fill)
-    : serving_(serving), context_(*context), fill_(std::move(fill)), id_(DrawnSessionId()) {
+    : serving_(serving),
+      record_(*context, "ImportSession", serving.metrics),
+      context_(*context),
+      fill_(std::move(fill)),
+      id_(DrawnSessionId()) {
   StartRead(&message_);
 }
 
@@ -52,7 +56,7 @@ absl::Status ImportStream::Take(const v1::ImportSessionRequest& message) {
 
 absl::Status ImportStream::Make() {
   if (absl::Status status = CheckTask(Task::kCausalLm, serving_); !status.ok()) return status;
-  const absl::StatusOr<std::string> tenant = CallerTenant(context_, serving_);
+  const absl::StatusOr<std::string> tenant = ImportTenant(context_, serving_);
   if (!tenant.ok()) return tenant.status();
   absl::StatusOr<LabelledSession> read = serving_.format.Read(bytes_, *tenant);
   if (!read.ok()) return read.status();
@@ -70,7 +74,7 @@ absl::Status ImportStream::Make() {
 }
 
 void ImportStream::End(const absl::Status& status) {
-  RecordEnd(status, serving_.metrics);
+  record_.End(status);
   RecordNoSlot(status, serving_.metrics);
   Finish(ToGrpcStatus(status));
 }

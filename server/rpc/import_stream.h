@@ -7,6 +7,7 @@
 
 #include "barista/v1/session.grpc.pb.h"
 #include "server/engine/session_bytes.h"
+#include "server/rpc/call_record.h"
 #include "server/rpc/serving.h"
 
 namespace barista {
@@ -25,6 +26,7 @@ class ImportStream final : public grpc::ServerReadReactor<grpc::ByteBuffer> {
   void End(const absl::Status& status);
 
   const Serving& serving_;
+  CallRecord record_;
   grpc::CallbackServerContext& context_;
   const std::function<void(const Session&)> fill_;
   grpc::ByteBuffer message_;

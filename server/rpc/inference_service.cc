@@ -55,7 +55,8 @@ grpc::ServerUnaryReactor* InferenceService::Score(grpc::CallbackServerContext* c
       FillTimings(finished->timings, *response->mutable_timings());
     }
   };
-  return new UnaryCall(*context, ParseScore(*request, serving_, DeadlineOf(*context, serving_)), serving_, add);
+  return new UnaryCall(*context, "Score", ParseScore(*request, serving_, DeadlineOf(*context, serving_)), serving_,
+                       add);
 }
 
 grpc::ServerUnaryReactor* InferenceService::Classify(grpc::CallbackServerContext* context,
@@ -69,7 +70,8 @@ grpc::ServerUnaryReactor* InferenceService::Classify(grpc::CallbackServerContext
     FillTimings(finished->timings, *response->mutable_timings());
     response->set_model_fingerprint(serving_.fingerprint);
   };
-  return new UnaryCall(*context, ParseClassify(*request, serving_, DeadlineOf(*context, serving_)), serving_, add);
+  return new UnaryCall(*context, "Classify", ParseClassify(*request, serving_, DeadlineOf(*context, serving_)),
+                       serving_, add);
 }
 
 }  // namespace barista

@@ -1,7 +1,8 @@
 #include "server/rpc/model_service.h"
 
 #include "server/model/state_plan.h"
-#include "server/rpc/call_end.h"
+#include "server/rpc/call_record.h"
+#include "server/rpc/strict_methods.h"
 
 namespace barista {
 namespace {
@@ -73,6 +74,10 @@ void FillDefaults(const SamplingParams& p, v1::SamplingParams& to) {
 }  // namespace
 
 ModelService::ModelService(const Serving& s) : serving_(s) {
+  MarkMethodRawCallback(0, StrictUnary<v1::GetModelRequest, v1::GetModelResponse>(
+                               s.metrics, [this](auto* context, auto* request, auto* response) {
+                                 return GetModel(context, request, response);
+                               }));
   const ModelConfig& c = s.model.config();
   v1::Model& model = *answer_.mutable_model();
   answer_.set_server_version(s.server_version);
@@ -100,8 +105,9 @@ ModelService::ModelService(const Serving& s) : serving_(s) {
 
 grpc::ServerUnaryReactor* ModelService::GetModel(grpc::CallbackServerContext* context, const v1::GetModelRequest*,
                                                  v1::GetModelResponse* response) {
+  const CallRecord record(*context, "GetModel", serving_.metrics);
   *response = answer_;
-  RecordEnd(absl::OkStatus(), serving_.metrics);
+  record.End(absl::OkStatus());
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();  // once: each call makes a new one
   reactor->Finish(grpc::Status::OK);
   return reactor;

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "grpc/health/v1/health.pb.h"
 #include "server/observe/log.h"
+#include "server/rpc/server_credentials.h"
 
 namespace barista {
 namespace {
@@ -33,7 +34,8 @@ void Configure(grpc::ServerBuilder& builder, const Limits& limits) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const Serving& serving, const std::string& listen,
+absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const Serving& serving, const TlsFiles* tls,
+                                                            const std::string& listen,
                                                             const std::string& metrics_listen) {
   gpr_set_log_function(LogLine);
   grpc::EnableDefaultHealthCheckService(true);
@@ -50,7 +52,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const Serving& servi
   grpc::ServerBuilder builder;
   Configure(builder, serving.limits);
   int port = 0;
-  builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(listen, MakeServerCredentials(tls, serving.access, serving.metrics), &port);
   builder.RegisterService(&self->inference_);
   builder.RegisterService(&self->session_);
   builder.RegisterService(&self->tokenizer_);

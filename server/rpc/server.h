@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "server/access/tls_files.h"
 #include "server/rpc/inference_service.h"
 #include "server/rpc/metrics_listener.h"
 #include "server/rpc/model_service.h"
@@ -19,10 +20,10 @@ namespace barista {
 
 class RpcServer {
  public:
-  // `listen`, `metrics_listen`: HOST:PORT, port 0 picks a free one; an empty metrics_listen serves none. Serving
-  // outlives the server. Errors: Unavailable naming the address that could not be bound.
-  static absl::StatusOr<std::unique_ptr<RpcServer>> Start(const Serving& serving, const std::string& listen,
-                                                          const std::string& metrics_listen);
+  // `listen`, `metrics_listen`: HOST:PORT, port 0 picks a free one; an empty metrics_listen serves none. tls: null for
+  // plaintext. Serving and tls outlive the server. Errors: Unavailable naming the address that could not be bound.
+  static absl::StatusOr<std::unique_ptr<RpcServer>> Start(const Serving& serving, const TlsFiles* tls,
+                                                          const std::string& listen, const std::string& metrics_listen);
   ~RpcServer();
 
   std::string address() const { return address_; }  // HOST:PORT as bound

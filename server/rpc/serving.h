@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "server/access/access.h"
 #include "server/engine/engine.h"
 #include "server/engine/session_bytes.h"
 #include "server/engine/worker.h"
@@ -30,7 +31,8 @@ struct Serving {
   std::string backend_device;  // one line for people
   int threads = 0;
   std::string server_version;
-  std::string tenant_header;  // metadata key of the caller's tenant; empty: all callers are one tenant
+  const Access* access = nullptr;  // null: no key is asked for
+  std::string tenant_header;       // metadata key of the caller's tenant; empty: all callers are one tenant
   const SessionFormat& format;
   StateStore* snapshots = nullptr;  // null: the server keeps none; used by `background` alone
   const Sealer* sealer = nullptr;   // null: no key

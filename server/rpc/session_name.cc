@@ -1,9 +1,7 @@
 #include "server/rpc/session_name.h"
 
-#include <algorithm>
 #include <random>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -29,16 +27,6 @@ absl::StatusOr<std::string> ParseName(absl::string_view name, absl::string_view 
 }
 
 }  // namespace
-
-absl::Status CheckSessionId(absl::string_view id, absl::string_view field) {
-  const auto allowed = [](char c) { return absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.'; };
-  if (id.empty()) return FieldError(field, "empty; 1 to 64 characters are wanted");
-  if (id.size() > kIdBytesMax) {
-    return FieldError(field, absl::StrCat(id.size(), " bytes, limit ", kIdBytesMax));
-  }
-  if (std::all_of(id.begin(), id.end(), allowed)) return absl::OkStatus();
-  return FieldError(field, absl::StrCat("\"", absl::CHexEscape(id), "\" has other characters than a-z A-Z 0-9 - _ ."));
-}
 
 absl::StatusOr<std::string> ParseSessionName(absl::string_view name, absl::string_view field) {
   return ParseName(name, kSessions, "session", field);

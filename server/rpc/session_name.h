@@ -5,11 +5,9 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "server/engine/session_id.h"
 
 namespace barista {
-
-// 1 to 64 of a-z A-Z 0-9 - _ . ; errors: kInvalidField naming `field`.
-absl::Status CheckSessionId(absl::string_view id, absl::string_view field);
 
 // The id in a name. Errors: kInvalidField naming `field`.
 absl::StatusOr<std::string> ParseSessionName(absl::string_view name, absl::string_view field);

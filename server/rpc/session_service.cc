@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/engine/error.h"
 #include "server/rpc/call_end.h"
+#include "server/rpc/call_record.h"
 #include "server/rpc/export_stream.h"
 #include "server/rpc/import_stream.h"
 #include "server/rpc/page.h"
@@ -86,11 +87,12 @@ SessionService::SessionService(const Serving& serving) : serving_(serving) {
   strict(12, &S::RewindSession, v1::RewindSessionRequest(), v1::RewindSessionResponse());
 }
 
-grpc::ServerUnaryReactor* SessionService::Answer(grpc::CallbackServerContext& context, absl::Status checked,
-                                                 const Start& start) const {
+grpc::ServerUnaryReactor* SessionService::Answer(grpc::CallbackServerContext& context, const char* method,
+                                                 absl::Status checked, const Start& start) const {
   grpc::ServerUnaryReactor* reactor = context.DefaultReactor();  // once: each call makes a new one
-  const Finish finish = [reactor, this](const absl::Status& status) {
-    RecordEnd(status, serving_.metrics);
+  const Finish finish = [reactor, record = CallRecord(context, method, serving_.metrics),
+                         this](const absl::Status& status) {
+    record.End(status);
     RecordNoSlot(status, serving_.metrics);
     reactor->Finish(ToGrpcStatus(status));
   };
@@ -102,7 +104,7 @@ grpc::ServerUnaryReactor* SessionService::Answer(grpc::CallbackServerContext& co
   return reactor;
 }
 
-grpc::ServerUnaryReactor* SessionService::AnswerOnce(grpc::CallbackServerContext& context,
+grpc::ServerUnaryReactor* SessionService::AnswerOnce(grpc::CallbackServerContext& context, const char* method,
                                                      const std::string& request_id,
                                                      const google::protobuf::Message& request,
                                                      google::protobuf::Message& response, absl::Status checked,
@@ -110,15 +112,15 @@ grpc::ServerUnaryReactor* SessionService::AnswerOnce(grpc::CallbackServerContext
   const absl::StatusOr<std::string> tenant = CallerTenant(context, serving_);
   if (checked.ok()) checked = tenant.status();
   if (checked.ok()) checked = CheckRequestId(request_id, serving_);
-  if (!checked.ok() || request_id.empty()) return Answer(context, checked, start);
+  if (!checked.ok() || request_id.empty()) return Answer(context, method, checked, start);
   absl::StatusOr<ReplayCache::Begun> begun = serving_.replays.Begin(KeyOf(*tenant, request_id), request);
-  if (!begun.ok()) return Answer(context, begun.status(), start);
+  if (!begun.ok()) return Answer(context, method, begun.status(), start);
   if (const auto& answer = begun->answer; answer != nullptr) {
     if (!answer->messages.empty()) response.ParseFromString(answer->messages[0]);
-    return Answer(context, answer->status,
+    return Answer(context, method, answer->status,
                   [](const Finish& finish) { return finish(absl::OkStatus()), absl::OkStatus(); });
   }
-  return Answer(context, absl::OkStatus(), [&](const Finish& finish) {
+  return Answer(context, method, absl::OkStatus(), [&](const Finish& finish) {
     const absl::Status status = start([recording = begun->recording, &response, finish](const absl::Status& ended) {
       if (ended.ok()) recording->Add(response);
       recording->End(ended);
@@ -134,22 +136,23 @@ grpc::ServerUnaryReactor* SessionService::CreateSession(grpc::CallbackServerCont
                                                         v1::CreateSessionResponse* response) {
   const std::string id = request->has_session_id() ? request->session_id() : DrawnSessionId();
   const absl::StatusOr<std::string> key = CheckedKey(*context, serving_, CheckSessionId(id, "session_id"), id);
-  return AnswerOnce(*context, request->request_id(), *request, *response, key.status(), [&](const Finish& finish) {
-    return serving_.engine.PostNew({*key}, [=, this, key = *key](SessionTable& sessions, const auto& epochs) {
-      if (!epochs.ok()) return finish(epochs.status()), epochs.status();
-      const absl::StatusOr<Session*> session = sessions.Create(key, epochs->front());
-      if (session.ok()) Fill(**session, *response->mutable_session());
-      finish(session.status());
-      return session.status();
-    });
-  });
+  return AnswerOnce(
+      *context, "CreateSession", request->request_id(), *request, *response, key.status(), [&](const Finish& finish) {
+        return serving_.engine.PostNew({*key}, [=, this, key = *key](SessionTable& sessions, const auto& epochs) {
+          if (!epochs.ok()) return finish(epochs.status()), epochs.status();
+          const absl::StatusOr<Session*> session = sessions.Create(key, epochs->front());
+          if (session.ok()) Fill(**session, *response->mutable_session());
+          finish(session.status());
+          return session.status();
+        });
+      });
 }
 
 grpc::ServerUnaryReactor* SessionService::GetSession(grpc::CallbackServerContext* context,
                                                      const v1::GetSessionRequest* request,
                                                      v1::GetSessionResponse* response) {
   const absl::StatusOr<std::string> key = CheckedSessionKey(*context, serving_, request->name());
-  return Answer(*context, key.status(), [&](const Finish& finish) {
+  return Answer(*context, "GetSession", key.status(), [&](const Finish& finish) {
     return serving_.engine.PostFind(*key, [=, this](const absl::StatusOr<Session*>& session) {
       if (session.ok()) Fill(**session, *response->mutable_session());
       finish(session.status());
@@ -162,7 +165,7 @@ grpc::ServerUnaryReactor* SessionService::ListSessions(grpc::CallbackServerConte
                                                        v1::ListSessionsResponse* response) {
   const absl::StatusOr<std::string> tenant = CallerTenant(*context, serving_);
   const absl::Status checked = tenant.ok() ? CheckPage(*request) : tenant.status();
-  return Answer(*context, checked, [&](const Finish& finish) {
+  return Answer(*context, "ListSessions", checked, [&](const Finish& finish) {
     return serving_.engine.Post(
         [=, this, size = PageSize(*request), after = request->page_token(), tenant = *tenant](SessionTable& sessions) {
           std::vector<Session*> page = sessions.List(tenant, after, size + 1);
@@ -180,18 +183,19 @@ grpc::ServerUnaryReactor* SessionService::DeleteSession(grpc::CallbackServerCont
                                                         const v1::DeleteSessionRequest* request,
                                                         v1::DeleteSessionResponse* response) {
   const absl::StatusOr<std::string> key = CheckedSessionKey(*context, serving_, request->name());
-  return AnswerOnce(*context, request->request_id(), *request, *response, key.status(), [&](const Finish& finish) {
-    return serving_.engine.Post([finish, key = *key](SessionTable& sessions) {
-      const auto end = [finish, key, &sessions] {
-        const absl::Status status = sessions.Delete(key, [finish] { finish(absl::OkStatus()); });
-        if (!status.ok()) finish(status);
-      };
-      const absl::StatusOr<Session*> session = sessions.Find(key);
-      if (session.ok() && (*session)->tier != Tier::kRegistry) return end();
-      // One that lies in the registry may be another server's by now: it is this one's once it is here.
-      sessions.Bring(key, [finish, end](const absl::Status& brought) { brought.ok() ? end() : finish(brought); });
-    });
-  });
+  return AnswerOnce(
+      *context, "DeleteSession", request->request_id(), *request, *response, key.status(), [&](const Finish& finish) {
+        return serving_.engine.Post([finish, key = *key](SessionTable& sessions) {
+          const auto end = [finish, key, &sessions] {
+            const absl::Status status = sessions.Delete(key, finish);
+            if (!status.ok()) finish(status);
+          };
+          const absl::StatusOr<Session*> session = sessions.Find(key);
+          if (session.ok() && (*session)->tier != Tier::kRegistry) return end();
+          // One that lies in the registry may be another server's by now: it is this one's once it is here.
+          sessions.Bring(key, [finish, end](const absl::Status& brought) { brought.ok() ? end() : finish(brought); });
+        });
+      });
 }
 
 grpc::ServerUnaryReactor* SessionService::ForkSession(grpc::CallbackServerContext* context,
@@ -199,46 +203,48 @@ grpc::ServerUnaryReactor* SessionService::ForkSession(grpc::CallbackServerContex
                                                       v1::ForkSessionResponse* response) {
   const absl::StatusOr<std::string> key = CheckedSessionKey(*context, serving_, request->name());
   const absl::Status checked = key.ok() ? CheckForkIds(*request) : key.status();
-  return AnswerOnce(*context, request->request_id(), *request, *response, checked, [&](const Finish& finish) {
-    std::vector<std::string> children;
-    for (const std::string& id : request->session_ids()) children.push_back(KeyOf(TenantOf(*key), id));
-    return serving_.engine.PostFor(*key, [=, this, key = *key, repeat = request->repeat_parent()](
-                                             SessionTable& sessions, const absl::Status& brought) {
-      if (!brought.ok()) return finish(brought);
-      sessions.Reserve(children, [=, this, &sessions](const absl::StatusOr<std::vector<uint64_t>>& epochs) {
-        if (!epochs.ok()) return finish(epochs.status()), epochs.status();
-        const absl::StatusOr<std::vector<Session*>> made = sessions.Fork(key, children, repeat, *epochs);
-        if (made.ok()) {
-          for (const Session* session : *made) Fill(*session, *response->add_sessions());
-          serving_.metrics.forks_total.Increment(static_cast<double>(made->size()));
-        }
-        finish(made.status());
-        return made.status();
+  return AnswerOnce(
+      *context, "ForkSession", request->request_id(), *request, *response, checked, [&](const Finish& finish) {
+        std::vector<std::string> children;
+        for (const std::string& id : request->session_ids()) children.push_back(KeyOf(TenantOf(*key), id));
+        return serving_.engine.PostFor(*key, [=, this, key = *key, repeat = request->repeat_parent()](
+                                                 SessionTable& sessions, const absl::Status& brought) {
+          if (!brought.ok()) return finish(brought);
+          sessions.Reserve(children, [=, this, &sessions](const absl::StatusOr<std::vector<uint64_t>>& epochs) {
+            if (!epochs.ok()) return finish(epochs.status()), epochs.status();
+            const absl::StatusOr<std::vector<Session*>> made = sessions.Fork(key, children, repeat, *epochs);
+            if (made.ok()) {
+              for (const Session* session : *made) Fill(*session, *response->add_sessions());
+              serving_.metrics.forks_total.Increment(static_cast<double>(made->size()));
+            }
+            finish(made.status());
+            return made.status();
+          });
+        });
       });
-    });
-  });
 }
 
 grpc::ServerUnaryReactor* SessionService::RewindSession(grpc::CallbackServerContext* context,
                                                         const v1::RewindSessionRequest* request,
                                                         v1::RewindSessionResponse* response) {
   absl::StatusOr<Request> parsed = ParseRewind(*context, *request, serving_);
-  return AnswerOnce(*context, request->request_id(), *request, *response, parsed.status(), [&](const Finish& finish) {
-    return RewindCall::Start(*std::move(parsed), serving_,
-                             [=, this](const absl::StatusOr<RewindCall::Rewound>& rewound) {
-                               if (!rewound.ok()) return finish(rewound.status());
-                               response->set_replayed_tokens(rewound->replayed_tokens);
-                               serving_.metrics.rewinds_total.Increment();
-                               const std::string key = rewound->session;
-                               const absl::Status posted = serving_.engine.Post([=, this](SessionTable& sessions) {
-                                 if (const absl::StatusOr<Session*> session = sessions.Find(key); session.ok()) {
-                                   Fill(**session, *response->mutable_session());
-                                 }
-                                 finish(absl::OkStatus());  // it was put back, even if it is deleted by now
-                               });
-                               if (!posted.ok()) finish(absl::OkStatus());
-                             });
-  });
+  return AnswerOnce(*context, "RewindSession", request->request_id(), *request, *response, parsed.status(),
+                    [&](const Finish& finish) {
+                      return RewindCall::Start(
+                          *std::move(parsed), serving_, [=, this](const absl::StatusOr<RewindCall::Rewound>& rewound) {
+                            if (!rewound.ok()) return finish(rewound.status());
+                            response->set_replayed_tokens(rewound->replayed_tokens);
+                            serving_.metrics.rewinds_total.Increment();
+                            const std::string key = rewound->session;
+                            const absl::Status posted = serving_.engine.Post([=, this](SessionTable& sessions) {
+                              if (const absl::StatusOr<Session*> session = sessions.Find(key); session.ok()) {
+                                Fill(**session, *response->mutable_session());
+                              }
+                              finish(absl::OkStatus());  // it was put back, even if it is deleted by now
+                            });
+                            if (!posted.ok()) finish(absl::OkStatus());
+                          });
+                    });
 }
 
 void SessionService::Fill(const Session& session, v1::Session& to) const {

@@ -46,12 +46,13 @@ class SessionService final : public v1::SessionService::CallbackService {
   using Start = std::function<absl::Status(const Finish& finish)>;
   // Answers with the status that `finish` is called with, once, on any thread; with `checked`, or what `start` returns,
   // at once where that is an error.
-  grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext& context, absl::Status checked,
+  grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext& context, const char* method, absl::Status checked,
                                    const Start& start) const;
   // The same for a call that changes something: safe to repeat by request_id (replay_cache.h).
-  grpc::ServerUnaryReactor* AnswerOnce(grpc::CallbackServerContext& context, const std::string& request_id,
-                                       const google::protobuf::Message& request, google::protobuf::Message& response,
-                                       absl::Status checked, const Start& start) const;
+  grpc::ServerUnaryReactor* AnswerOnce(grpc::CallbackServerContext& context, const char* method,
+                                       const std::string& request_id, const google::protobuf::Message& request,
+                                       google::protobuf::Message& response, absl::Status checked,
+                                       const Start& start) const;
   // Runs `work` on the background worker, where the server keeps snapshots at all.
   Start InStore(std::function<void(const Finish& finish)> work) const;
   void Fill(const Session& session, v1::Session& to) const;

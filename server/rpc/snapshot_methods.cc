@@ -113,17 +113,17 @@ grpc::ServerUnaryReactor* SessionService::SnapshotSession(grpc::CallbackServerCo
     finish(status);
   };
   // Only what reaches the store waits for it: the session is copied first.
-  return AnswerOnce(*context, request->request_id(), *request, *response, checked, [&](const Finish& finish) {
-    return serving_.engine.PostFor(
-        *key, [this, finish, keep, key = *key](SessionTable& sessions, const absl::Status& brought) {
-          if (!brought.ok()) return finish(brought);
-          const absl::StatusOr<Session*> session = sessions.Find(key);
-          if (!session.ok()) return finish(session.status());
-          serving_.background.Run([keep, finish, key, copy = *sessions.Export(key), made = (*session)->made] {
-            keep(key, copy, made, finish);
-          });
-        });
-  });
+  return AnswerOnce(*context, "SnapshotSession", request->request_id(), *request, *response, checked,
+                    [&](const Finish& finish) {
+                      return serving_.engine.PostFor(
+                          *key, [this, finish, keep, key = *key](SessionTable& sessions, const absl::Status& brought) {
+                            if (!brought.ok()) return finish(brought);
+                            const absl::StatusOr<Session*> session = sessions.Find(key);
+                            if (!session.ok()) return finish(session.status());
+                            serving_.background.Run([keep, finish, key, copy = *sessions.Export(key),
+                                                     made = (*session)->made] { keep(key, copy, made, finish); });
+                          });
+                    });
 }
 
 grpc::ServerUnaryReactor* SessionService::RestoreSession(grpc::CallbackServerContext* context,
@@ -163,14 +163,14 @@ grpc::ServerUnaryReactor* SessionService::RestoreSession(grpc::CallbackServerCon
     const absl::Status posted = replace ? serving_.engine.PostFor(key, put) : serving_.engine.PostNew({key}, import);
     if (!posted.ok()) finish(posted);
   };
-  return AnswerOnce(*context, request->request_id(), *request, *response, checked, InStore(restore));
+  return AnswerOnce(*context, "RestoreSession", request->request_id(), *request, *response, checked, InStore(restore));
 }
 
 grpc::ServerUnaryReactor* SessionService::GetSnapshot(grpc::CallbackServerContext* context,
                                                       const v1::GetSnapshotRequest* request,
                                                       v1::GetSnapshotResponse* response) {
   const absl::StatusOr<std::string> key = CheckedSnapshotKey(*context, serving_, request->name(), "name");
-  return Answer(*context, key.status(), InStore([this, key, response](const Finish& finish) {
+  return Answer(*context, "GetSnapshot", key.status(), InStore([this, key, response](const Finish& finish) {
     const absl::StatusOr<LabelledSession> read = ReadSnapshot(*key, serving_, false);
     if (read.ok()) FillSnapshot(*key, *read, serving_, *response->mutable_snapshot());
     finish(read.status());
@@ -200,7 +200,7 @@ grpc::ServerUnaryReactor* SessionService::ListSnapshots(grpc::CallbackServerCont
     if (key != keys->end()) response->set_next_page_token(SessionIdOf(*(key - 1)));
     finish(absl::OkStatus());
   };
-  return Answer(*context, checked, InStore(work));
+  return Answer(*context, "ListSnapshots", checked, InStore(work));
 }
 
 grpc::ServerUnaryReactor* SessionService::DeleteSnapshot(grpc::CallbackServerContext* context,
@@ -208,7 +208,8 @@ grpc::ServerUnaryReactor* SessionService::DeleteSnapshot(grpc::CallbackServerCon
                                                          v1::DeleteSnapshotResponse* response) {
   const absl::StatusOr<std::string> key = CheckedSnapshotKey(*context, serving_, request->name(), "name");
   const auto work = [this, key](const Finish& finish) { finish(FromStore(*key, serving_.snapshots->Delete(*key))); };
-  return AnswerOnce(*context, request->request_id(), *request, *response, key.status(), InStore(work));
+  return AnswerOnce(*context, "DeleteSnapshot", request->request_id(), *request, *response, key.status(),
+                    InStore(work));
 }
 
 }  // namespace barista

@@ -20,7 +20,13 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
   info.set_reason(std::string(Name(detail.reason)));
   info.set_domain("barista");
   rich.add_details()->PackFrom(info);
-  if (!detail.field.empty()) {
+  if (detail.reason == ErrorReason::kTenantLimit) {
+    google::rpc::QuotaFailure quota;
+    auto* violation = quota.add_violations();
+    violation->set_subject(detail.field);
+    violation->set_description(std::string(status.message()));
+    rich.add_details()->PackFrom(quota);
+  } else if (!detail.field.empty()) {
     google::rpc::BadRequest bad;
     auto* violation = bad.add_field_violations();
     violation->set_field(detail.field);
@@ -67,6 +73,8 @@ const char* StatusLabel(const absl::Status& status) {
       return "permission_denied";
     case absl::StatusCode::kDataLoss:
       return "data_loss";
+    case absl::StatusCode::kUnauthenticated:
+      return "unauthenticated";
     default:
       return "unknown";
   }

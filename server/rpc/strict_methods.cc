@@ -1,7 +1,7 @@
 #include "server/rpc/strict_methods.h"
 
 #include "server/engine/error.h"
-#include "server/rpc/call_end.h"
+#include "server/rpc/call_record.h"
 #include "server/rpc/status_map.h"
 
 namespace barista {
@@ -11,10 +11,10 @@ absl::Status Malformed() {
                    "the bytes of the request are not a message of its type (see proto/)");
 }
 
-grpc::Status NoMessage(const grpc::ByteBuffer& bytes, Metrics& metrics) {
+grpc::Status NoMessage(grpc::CallbackServerContext& context, const grpc::ByteBuffer& bytes, Metrics& metrics) {
   if (!bytes.Valid()) return grpc::Status(grpc::StatusCode::CANCELLED, "the caller left before its request came");
   const absl::Status status = Malformed();
-  RecordEnd(status, metrics);
+  CallRecord(context, "unknown", metrics).End(status);  // gRPC does not say which
   return ToGrpcStatus(status);
 }
 

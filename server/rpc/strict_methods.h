@@ -18,7 +18,7 @@ absl::Status Malformed();
 
 // The status of a call without a message: the caller left before it had sent one (`bytes` is not valid; no request, so
 // not counted as one), or what it sent is malformed.
-grpc::Status NoMessage(const grpc::ByteBuffer& bytes, Metrics& metrics);
+grpc::Status NoMessage(grpc::CallbackServerContext& context, const grpc::ByteBuffer& bytes, Metrics& metrics);
 
 template <class Request>
 bool ParseBytes(const grpc::ByteBuffer& bytes, Request& request) {
@@ -38,7 +38,7 @@ grpc::internal::MethodHandler* StrictUnary(
         Request request;
         if (ParseBytes(*bytes, request)) return call(context, &request, response);
         grpc::ServerUnaryReactor* reactor = context->DefaultReactor();  // once: each call makes a new one
-        reactor->Finish(NoMessage(*bytes, metrics));
+        reactor->Finish(NoMessage(*context, *bytes, metrics));
         return reactor;
       });
 }
@@ -74,7 +74,7 @@ grpc::internal::MethodHandler* StrictServerStream(
                                          const grpc::ByteBuffer* bytes) -> grpc::ServerWriteReactor<Response>* {
         Request request;
         if (ParseBytes(*bytes, request)) return call(context, &request);
-        return new FailedStream<Response>(NoMessage(*bytes, metrics));
+        return new FailedStream<Response>(NoMessage(*context, *bytes, metrics));
       });
 }
 

@@ -2,8 +2,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/engine/error.h"
-#include "server/rpc/call_end.h"
 #include "server/rpc/request.h"
+#include "server/rpc/status_map.h"
 #include "server/rpc/strict_methods.h"
 #include "server/text/utf8.h"
 
@@ -24,20 +24,20 @@ TokenizerService::TokenizerService(const Serving& serving) : serving_(serving) {
 grpc::ServerUnaryReactor* TokenizerService::Tokenize(grpc::CallbackServerContext* context,
                                                      const v1::TokenizeRequest* request,
                                                      v1::TokenizeResponse* response) {
-  const absl::Status status = DoTokenize(*request, *response);
-  return Finish(status, *context);
+  const CallRecord record(*context, "Tokenize", serving_.metrics);
+  return Finish(record, DoTokenize(*request, *response), *context);
 }
 
 grpc::ServerUnaryReactor* TokenizerService::Detokenize(grpc::CallbackServerContext* context,
                                                        const v1::DetokenizeRequest* request,
                                                        v1::DetokenizeResponse* response) {
-  const absl::Status status = DoDetokenize(*request, *response);
-  return Finish(status, *context);
+  const CallRecord record(*context, "Detokenize", serving_.metrics);
+  return Finish(record, DoDetokenize(*request, *response), *context);
 }
 
-grpc::ServerUnaryReactor* TokenizerService::Finish(const absl::Status& status,
+grpc::ServerUnaryReactor* TokenizerService::Finish(const CallRecord& record, const absl::Status& status,
                                                    grpc::CallbackServerContext& context) const {
-  RecordEnd(status, serving_.metrics);
+  record.End(status);
   grpc::ServerUnaryReactor* reactor = context.DefaultReactor();  // once: each call makes a new one
   reactor->Finish(ToGrpcStatus(status));
   return reactor;

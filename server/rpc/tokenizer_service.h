@@ -2,6 +2,7 @@
 #pragma once
 
 #include "barista/v1/tokenizer.grpc.pb.h"
+#include "server/rpc/call_record.h"
 #include "server/rpc/serving.h"
 
 namespace barista {
@@ -16,7 +17,8 @@ class TokenizerService final : public v1::TokenizerService::CallbackService {
                                        v1::DetokenizeResponse* response) override;
 
  private:
-  grpc::ServerUnaryReactor* Finish(const absl::Status& status, grpc::CallbackServerContext& context) const;
+  grpc::ServerUnaryReactor* Finish(const CallRecord& record, const absl::Status& status,
+                                   grpc::CallbackServerContext& context) const;
   absl::Status DoTokenize(const v1::TokenizeRequest& request, v1::TokenizeResponse& response) const;
   absl::Status DoDetokenize(const v1::DetokenizeRequest& request, v1::DetokenizeResponse& response) const;
 

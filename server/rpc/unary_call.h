@@ -4,6 +4,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include "barista/v1/inference.grpc.pb.h"
+#include "server/rpc/call_record.h"
 #include "server/rpc/event_pump.h"
 #include "server/rpc/serving.h"
 
@@ -13,8 +14,8 @@ namespace barista {
 class UnaryCall final : public grpc::ServerUnaryReactor {
  public:
   // `request`: what parsing gave. `on_event` runs on the engine's thread, one call at a time.
-  UnaryCall(const grpc::CallbackServerContext& context, absl::StatusOr<Request> request, const Serving& serving,
-            std::function<void(const Request& request, Event event)> on_event);
+  UnaryCall(grpc::CallbackServerContext& context, const char* method, absl::StatusOr<Request> request,
+            const Serving& serving, std::function<void(const Request& request, Event event)> on_event);
 
  private:
   void OnCancel() override { pump_.Cancel(); }
@@ -22,7 +23,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   void Pump();
   void End(const absl::Status& status);
 
-  const Serving& serving_;
+  CallRecord record_;
   const std::function<void(const Request&, Event)> on_event_;
   EventPump pump_;
   absl::Mutex mutex_;  // one Pump at a time

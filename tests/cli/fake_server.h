@@ -2,17 +2,45 @@
 #pragma once
 
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/security/auth_metadata_processor.h>
+#include <grpcpp/security/server_credentials.h>
 
+#include <map>
 #include <memory>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "barista/v1/model.grpc.pb.h"
 #include "barista/v1/tokenizer.grpc.pb.h"
 #include "tests/cli/fake_inference.h"
 #include "tests/cli/fake_sessions.h"
 
 namespace barista::cli {
+
+// Keeps the metadata of the last call.
+class MetadataKeeper final : public grpc::AuthMetadataProcessor {
+ public:
+  bool IsBlocking() const override { return false; }
+  grpc::Status Process(const InputMetadata& metadata, grpc::AuthContext*, OutputMetadata*, OutputMetadata*) override {
+    const absl::MutexLock lock(&mutex_);
+    last_.clear();
+    for (const auto& [key, value] : metadata) {
+      last_.emplace(std::string(key.data(), key.size()), std::string(value.data(), value.size()));
+    }
+    return grpc::Status::OK;
+  }
+  // "" where there is none.
+  std::string Value(const std::string& key) const {
+    const absl::MutexLock lock(&mutex_);
+    const auto it = last_.find(key);
+    return it == last_.end() ? "" : it->second;
+  }
+
+ private:
+  mutable absl::Mutex mutex_;
+  std::multimap<std::string, std::string> last_ ABSL_GUARDED_BY(mutex_);
+};
 
 class FakeServer final : public FakeInference,
                          public FakeSessions,
@@ -21,7 +49,9 @@ class FakeServer final : public FakeInference,
  public:
   FakeServer() {
     grpc::ServerBuilder builder;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
+    const auto credentials = grpc::experimental::LocalServerCredentials(LOCAL_TCP);
+    credentials->SetAuthMetadataProcessor(metadata_);
+    builder.AddListeningPort("127.0.0.1:0", credentials, &port_);
     builder.RegisterService(static_cast<v1::InferenceService::Service*>(this));
     builder.RegisterService(static_cast<v1::TokenizerService::Service*>(this));
     builder.RegisterService(static_cast<v1::ModelService::Service*>(this));
@@ -31,6 +61,11 @@ class FakeServer final : public FakeInference,
   ~FakeServer() override { server_->Shutdown(); }
 
   std::string address() const { return absl::StrCat("127.0.0.1:", port_); }
+
+  // Of the last call.
+  std::string metadata(const std::string& key) const { return metadata_->Value(key); }
+
+  std::string client_api_key;  // in the client's environment
 
   // What the calls answer.
   v1::TokenizeResponse tokenize_response;
@@ -55,6 +90,7 @@ class FakeServer final : public FakeInference,
     return status;
   }
 
+  const std::shared_ptr<MetadataKeeper> metadata_ = std::make_shared<MetadataKeeper>();
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };

@@ -64,7 +64,8 @@ inline Result RunBarista(
         .err = err,
         .in_is_terminal = terminal.in,
         .err_is_terminal = terminal.err,
-        .server = server.address()};
+        .server = server.address(),
+        .api_key = server.client_api_key};
   const int code = RunCli(args, io);
   return {code, out_buffer.str(), err.str()};
 }

@@ -112,14 +112,16 @@ class WithMetadata(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInter
 
 
 class Client:
-    """metadata: (key, value) pairs that every call carries."""
+    """metadata: (key, value) pairs that every call carries. credentials: of the channel; None: plaintext."""
 
-    def __init__(self, address, *options, metadata=()):
-        self.channel = grpc.insecure_channel(address, options=[
-            ("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1),
-            ("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), *options])
-        if metadata:
-            self.channel = grpc.intercept_channel(self.channel, WithMetadata(*metadata))
+    def __init__(self, address, *options, metadata=(), credentials=None, interceptors=()):
+        options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1),
+                   ("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), *options]
+        self.channel = (grpc.insecure_channel(address, options) if credentials is None
+                        else grpc.secure_channel(address, credentials, options))
+        interceptors = [*([WithMetadata(*metadata)] if metadata else []), *interceptors]
+        if interceptors:
+            self.channel = grpc.intercept_channel(self.channel, *interceptors)
         self.inference = inference_pb2_grpc.InferenceServiceStub(self.channel)
         self.tokenizer = tokenizer_pb2_grpc.TokenizerServiceStub(self.channel)
         self.models = model_pb2_grpc.ModelServiceStub(self.channel)
@@ -272,6 +274,7 @@ class Failure:
     reason: str = ""
     domain: str = ""
     fields: list = field(default_factory=list)
+    quota: list = field(default_factory=list)  # subjects
     retry_seconds: float = 0
 
 
@@ -283,12 +286,14 @@ def failure(error):
             continue
         for detail in status_pb2.Status.FromString(value).details:
             info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-            retry = error_details_pb2.RetryInfo()
+            retry, quota = error_details_pb2.RetryInfo(), error_details_pb2.QuotaFailure()
             if detail.Unpack(info):
                 assert result.reason == "", "two ErrorInfo"
                 result.reason, result.domain = info.reason, info.domain
             elif detail.Unpack(bad):
                 result.fields += [v.field for v in bad.field_violations]
+            elif detail.Unpack(quota):
+                result.quota += [v.subject for v in quota.violations]
             elif detail.Unpack(retry):
                 result.retry_seconds = retry.retry_delay.seconds + retry.retry_delay.nanos * 1e-9
     return result

@@ -32,6 +32,18 @@ def test_a_signal_turns_health_and_lets_streams_finish(number):
         assert server.wait() == 0
 
 
+def test_calls_are_taken_for_a_while_after_health_has_turned():
+    with (Server(MODEL, "--backend=cpu", "--sessions_max=2", "--drain_delay_seconds=600") as server,
+          Client(server.address) as client):
+        health = health_pb2_grpc.HealthStub(client.channel).Watch(health_pb2.HealthCheckRequest(), timeout=60)
+        assert next(health).status == health_pb2.HealthCheckResponse.SERVING
+        server.process.send_signal(signal.SIGTERM)
+        assert next(health).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert len(client.greedy([1], 3).ids) == 3
+        server.process.send_signal(signal.SIGTERM)  # a second one ends the wait
+        assert server.wait(20) == 0
+
+
 def test_a_watch_of_health_does_not_hold_up_the_end():
     with Server(MODEL, "--backend=cpu", "--sessions_max=2", "--drain_seconds=600") as server:
         with Client(server.address) as client:

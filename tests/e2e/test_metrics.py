@@ -1,4 +1,6 @@
 """The metrics equal what the client saw."""
+import math
+
 import pytest
 
 from client import Client
@@ -6,13 +8,15 @@ from conftest import GOLDEN
 from server import Server
 
 HISTOGRAMS = ("time_to_first_token_seconds", "inter_token_latency_seconds", "e2e_request_latency_seconds",
-              "request_queue_time_seconds", "step_seconds", "step_tokens", "batch_size")
+              "request_queue_time_seconds", "request_prefill_time_seconds", "request_decode_time_seconds",
+              "request_prompt_tokens", "request_generation_tokens", "step_seconds", "step_tokens", "batch_size")
 
 
 @pytest.fixture(scope="module")
 def seen():
     """(metrics, generations, scores, model) of a server that has answered these and nothing else."""
-    with (Server(GOLDEN / "official/lm-transformer", "--backend=cpu", "--sessions_max=8") as server,
+    with (Server(GOLDEN / "official/lm-transformer", "--backend=cpu", "--sessions_max=8", "--latent_sample_steps=1",
+                 "--drift_sample_seconds=0") as server,
           Client(server.address) as client):
         generations = [client.generate(list(range(1, 5 + 40 * i)), {"seed": i}, {"max_tokens": 5 + i},
                                        n=1 + i % 3) for i in range(6)]
@@ -47,6 +51,9 @@ def test_histograms(seen):
         len(generations), about(g.summary.timings.time_to_first_token_seconds for g in generations))
     assert both("e2e_request_latency_seconds") == (len(timings), about(t.total_seconds for t in timings))
     assert both("request_queue_time_seconds") == (len(timings), about(t.queue_seconds for t in timings))
+    assert both("request_prefill_time_seconds") == (len(timings), about(t.prefill_seconds for t in timings))
+    assert both("request_decode_time_seconds") == (len(timings), about(t.decode_seconds for t in timings))
+    assert both("request_generation_tokens") == (len(timings), generated)
     assert both("inter_token_latency_seconds")[0] == generated - choices
     # A choice's last token is never fed to the model again, and its first one comes from the prompt's last row.
     assert both("step_tokens")[1] == metrics["barista_prompt_tokens_total"] + generated - choices
@@ -60,5 +67,22 @@ def test_gauges(seen):
     metrics, _, _, model = seen
     assert metrics["barista_sessions_max"] == 8 == model.memory.sessions_max
     assert metrics["barista_bytes_per_session"] == model.memory.bytes_per_session
-    assert metrics["barista_weight_bytes"] == model.memory.weight_bytes
+    assert metrics["barista_sessions_total_max"] == model.memory.sessions_total_max
+    assert metrics['barista_device_memory_bytes{use="weights"}'] == model.memory.weight_bytes
+    assert metrics['barista_device_memory_bytes{use="workspace"}'] == model.memory.workspace_bytes
+    assert 0 < metrics['barista_device_memory_bytes{use="states"}'] <= 8 * model.memory.bytes_per_session
     assert metrics['barista_state_bytes{tier="device"}'] == 0
+    assert metrics["barista_draining"] == metrics["barista_log_lines_dropped_total"] == 0
+    assert [v for k, v in metrics.items() if k.startswith("barista_build_info{")] == [1]
+
+
+def test_latents_and_drift(seen):
+    metrics = seen[0]
+    latents = seen[3].architecture.latents_per_head
+    assert metrics["barista_latent_rows_total"] == metrics["barista_step_tokens_count"]  # a row of each step
+    for layer in range(len(seen[3].architecture.layer_types)):
+        entropy = metrics[f'barista_latent_entropy{{layer="{layer}"}}']
+        effective = metrics[f'barista_effective_latents{{layer="{layer}"}}']
+        assert 0 < entropy < math.log(latents) and math.exp(entropy) <= effective * 1.000001 <= latents * 1.000001
+    assert not [k for k in metrics if k.startswith("barista_local_mass")]  # no layer has a window
+    assert metrics['barista_state_drift_replays_total{outcome="finite"}'] == 0  # off

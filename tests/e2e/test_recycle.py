@@ -6,7 +6,7 @@ import threading
 
 import grpc
 
-from client import Client, failure
+from client import Client, failed, failure
 from conftest import TINY
 from lines import PROMPT_TOKENS, all_of, at_rest, drawn, go_on, length
 from server import Server
@@ -192,6 +192,25 @@ def test_a_slot_keeps_nothing_of_who_had_it(full):
     alone = rng.sample(range(recycles), 20 if full else 3)
     assert all(fresh(1, [number])[number] == recycled[number] for number in alone)
     print(f"result: {recycles} recycled slots: all answers equal in two processes, {len(alone)} in processes of their own")
+
+
+def test_memory_is_flat_however_long_the_sessions_are(full):
+    sessions, longest = 16, 100_000 if full else 2_000
+    rng = random.Random(10)
+    with Server(TINY, "--backend=cpu", f"--sessions_max={sessions}") as server, Client(server.address) as client:
+        prompt = [rng.randrange(300) for _ in range(longest)]
+        names = [client.create_session().name for _ in range(sessions)]
+        for name in names:
+            client.append(name, prompt[:1000])  # slots and buffers are in use
+        before, lengths = resident_mib(server), [round(longest ** (i / (sessions - 1))) for i in range(sessions)]
+        for name, tokens in zip(names, lengths):
+            client.append(name, *(prompt[at:min(at + 10_000, tokens)] for at in range(0, tokens, 10_000)))
+        grown = resident_mib(server) - before
+        got = failed(client.create_session)
+        assert (got.code, got.reason) == ("RESOURCE_EXHAUSTED", "SESSIONS_MAX") and got.retry_seconds > 0
+        assert [client.get_session(name).position for name in names] == [1000 + tokens for tokens in lengths]
+    assert grown < 4, "what a window of rewinds and the allocator take; a cache of keys would be 40 MiB with --full"
+    print(f"result: {sessions} sessions of 1 to {longest} tokens more: resident memory grew by {grown:.2f} MiB")
 
 
 def test_half_of_the_streams_leave_while_sessions_move(full, lines, tmp_path):

@@ -2,7 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <list>
 #include <map>
+#include <random>
+#include <unordered_map>
+#include <vector>
 
 #include "server/model/state.h"
 
@@ -45,6 +50,40 @@ TEST(TokenCountsTest, ALongPromptKeepsItsLastIdsAndTheOldestGiveWay) {
   EXPECT_TRUE(by_id.contains(3));
   EXPECT_TRUE(by_id.contains(9999));
   EXPECT_FALSE(by_id.contains(10000 - StateLayout::kPenaltyIdsMax));
+}
+
+TEST(TokenCountsTest, AgreesWithAListThatMovesWhatItSeesToItsEnd) {
+  std::mt19937 random(3);
+  for (const int32_t ids : {3, 100, 4096, 5000, 20000}) {
+    TokenCounts counts;
+    std::list<TokenCount> list;
+    std::unordered_map<int32_t, std::list<TokenCount>::iterator> where;
+    for (int i = 0; i < 30000; ++i) {
+      // Most are few: multiples of a power of two share their home in a bad index.
+      const int32_t id = static_cast<int32_t>(random() % ids) * (random() % 2 == 0 ? 1 : 8192);
+      counts.AddOutput(id);
+      TokenCount seen = {.id = id};
+      if (const auto it = where.find(id); it != where.end()) {
+        seen = *it->second;
+        list.erase(it->second);
+      } else if (list.size() == StateLayout::kPenaltyIdsMax) {
+        where.erase(list.front().id);
+        list.pop_front();
+      }
+      ++seen.in_output;
+      where[id] = list.insert(list.end(), seen);
+      if (i % 1000 == 0 && i % 3000 != 0) counts = TokenCounts::FromOldestFirst(counts.OldestFirst());
+    }
+    const std::vector<TokenCount> got = counts.OldestFirst();
+    ASSERT_EQ(got.size(), list.size());
+    EXPECT_TRUE(std::equal(got.begin(), got.end(), list.begin(),
+                           [](const TokenCount& a, const TokenCount& b) {
+                             return a.id == b.id && a.in_output == b.in_output && a.in_prompt == b.in_prompt;
+                           }))
+        << ids << " ids";
+    EXPECT_LE(counts.bytes(), StateLayout::kPenaltyBytes);
+    EXPECT_EQ(counts.counts().size(), got.size());
+  }
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "tests/support/compare.h"
@@ -140,6 +141,22 @@ TEST(CpuBackendTest, FillWritesTheElementType) {
     std::vector<std::byte> data(5 * SizeOf(dtype));
     backend->Fill(data.data(), dtype, 5, -1.5);
     for (size_t i = 0; i < 5; ++i) EXPECT_EQ(LoadAsDouble(data.data(), dtype, i), -1.5);
+  }
+}
+
+TEST(CopyTest, EveryByteOfAnySizeAndNoneBeside) {
+  for (const int threads : {1, 2, 5}) {
+    const std::unique_ptr<Backend> backend = Cpu(threads);
+    for (const size_t bytes : {0, 1, 63, 100'000, 524'287, 524'288, 524'289, 786'432, 1'000'003, 5'963'776}) {
+      const absl::StatusOr<Buffer> from = backend->Allocate(bytes + 64, "from"),
+                                   to = backend->Allocate(bytes + 64, "to");
+      ASSERT_TRUE(from.ok() && to.ok());
+      auto *src = reinterpret_cast<uint8_t*>(from->data()), *dst = reinterpret_cast<uint8_t*>(to->data());
+      for (size_t i = 0; i < bytes + 64; ++i) src[i] = static_cast<uint8_t>(1 + i * 2654435761 % 255);
+      backend->Copy(dst, src, bytes);
+      EXPECT_TRUE(std::equal(src, src + bytes, dst)) << bytes << " bytes, " << threads << " threads";
+      EXPECT_TRUE(std::all_of(dst + bytes, dst + bytes + 64, [](uint8_t b) { return b == 0; })) << bytes;
+    }
   }
 }
 

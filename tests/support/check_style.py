@@ -31,6 +31,7 @@ LAYERS = {  # a folder may not include these: dependencies point one way, rpc ->
     "server/store": ["server/engine/", "server/rpc/", "server/model/", "barista/v1/"],
     "server/text": ["server/engine/", "server/rpc/", "server/model/", "barista/v1/"],
     "server/store": ["server/engine/", "server/model/", "server/rpc/", "barista/v1/"],
+    "server/access": ["server/rpc/", "grpcpp/"],
     "server/engine": ["server/rpc/", "barista/v1/", "grpcpp/"],
     "clients": ["server/engine/", "server/model/", "server/rpc/", "kernels/"],
 }
