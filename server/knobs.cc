@@ -43,6 +43,10 @@ const std::vector<Knob>& Knobs() {
       {"step_tokens_max", "tokens of one step, decodes and prompt tokens", IntKnob{FIELD(step_tokens_max), 128, 8192}},
       {"step_target_ms", "steps that hold decodes and prompt tokens are kept near this",
        RealKnob{FIELD(step_target_ms), 1, 10000}},
+      {"step_timeout_seconds",
+       "a step that takes longer hangs, and ends the server with exit code 70; 0: none does; -1: 10 on a card, 0 "
+       "elsewhere",
+       RealKnob{FIELD(step_timeout_seconds), -1, 3600}},
       {"max_positions", "positions of full_attention layers; 0: max_position_embeddings, else 4096",
        IntKnob{FIELD(max_positions), 0, 1 << 24}},
       {"outbox_events_max", "events a slow reader may leave before its call pauses",

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -23,6 +24,7 @@
 #include "server/model/tensor_names.h"
 #include "server/observe/health_listener.h"
 #include "server/observe/log.h"
+#include "server/observe/watchdog.h"
 #include "server/rpc/peer.h"
 #include "server/rpc/server.h"
 #include "server/stores.h"
@@ -34,7 +36,7 @@ namespace {
 constexpr int kOk = 0;
 constexpr int kUsage = 64;        // EX_USAGE: flags
 constexpr int kUnavailable = 69;  // EX_UNAVAILABLE: a port is taken
-constexpr int kSoftware = 70;     // EX_SOFTWARE: the device failed while serving
+constexpr int kSoftware = 70;     // EX_SOFTWARE: the device failed while serving, or hung
 constexpr int kConfig = 78;       // EX_CONFIG: config file, checkpoint, backend, memory
 
 constexpr char kVersion[] = "0.1.0";
@@ -132,6 +134,31 @@ void ParkSessions(Engine& engine, int64_t bytes_per_session, const Clock& clock,
   const int64_t lost = store != nullptr ? engine.ParkSessions(begin + patience) : sessions;
   if (sessions == 0 && lost == 0) return;
   LogInfo("parked", {{"sessions", sessions - lost}, {"lost", lost}, {"seconds", SecondsBetween(begin, clock.Now())}});
+}
+
+// How long a step may take; 0: any time. A step on a CPU takes as long as the model and the machine make it.
+double StepMaxSeconds(const ServerConfig& config, const Backend& backend) {
+  constexpr double kOnACard = 10;
+  if (config.step_timeout_seconds >= 0) return config.step_timeout_seconds;
+  return backend.name() == "cuda" ? kOnACard : 0;
+}
+
+// A step hangs, and the engine's thread in it: what that thread does where a device fails is done without it.
+[[noreturn]] void LeaveHung(double seconds, Engine& engine, RpcServer& server, Health& health) {
+  constexpr absl::Duration kForMessages = absl::Seconds(1), kAtMost = absl::Seconds(3);
+  std::thread([kAtMost] {  // whatever hangs below
+    absl::SleepFor(kAtMost);
+    std::_Exit(kSoftware);
+  })
+      .detach();
+  const std::string why = absl::StrCat("a step has not ended in ", seconds, " s: the device hangs");
+  LogError("step_hangs", {{"error", why}});
+  health.Enter(Health::Phase::kDraining);
+  server.SetNotServing();
+  engine.Abandon(why);
+  absl::SleepFor(kForMessages);  // on their way; the listener cannot be waited for, since calls wait for the engine
+  FlushLog();
+  std::_Exit(kSoftware);
 }
 
 // Serves until SIGTERM or SIGINT, then drains.
@@ -241,6 +268,12 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
   if (!server.ok()) return Fail(kUnavailable, server.status());
   engine.Start();
   const FileWatch watch(WatchedEdgeFiles(config, edge, engine), metrics);
+  std::unique_ptr<Watchdog> watchdog;
+  if (const double seconds = StepMaxSeconds(config, backend); seconds > 0) {
+    watchdog = std::make_unique<Watchdog>(health, Seconds(seconds), [seconds, &engine, &server, &health] {
+      LeaveHung(seconds, engine, **server, health);
+    });
+  }
   health.Enter(Health::Phase::kServing);
 
   LogInfo("ready", {{"grpc", (*server)->address()},

@@ -120,6 +120,18 @@ bool Engine::DeviceFailed() {
   return true;
 }
 
+void Engine::Abandon(absl::string_view why) {
+  std::set<std::shared_ptr<Call>> calls;
+  {
+    absl::MutexLock lock(&mutex_);
+    draining_ = true;
+    calls = calls_;
+  }
+  for (const std::shared_ptr<Call>& call : calls) {
+    call->Push(Finished{.status = MakeError({.reason = ErrorReason::kEngineFailed}, why)});
+  }
+}
+
 void Engine::End(ActiveCall& active, absl::Status status, std::vector<double> class_logits) {
   const TimePoint now = clock_.Now();
   const bool admitted = active.admitted != TimePoint();
@@ -168,7 +180,7 @@ void Engine::End(ActiveCall& active, absl::Status status, std::vector<double> cl
   metrics_.request_generation_tokens.Observe(static_cast<double>(finished.usage.generated_tokens));
   {
     absl::MutexLock lock(&mutex_);
-    --in_engine_;
+    calls_.erase(active.call);
     load_.Leave(active.request().tenant, active.request().n, active.queued);
     if (!admitted && active.request().session.empty()) --waiting_count_;
   }

@@ -138,7 +138,7 @@ absl::StatusOr<std::shared_ptr<Call>> Engine::Submit(Request request, std::funct
   }
   std::shared_ptr<Call> call = active.call;
   submitted_.push_back(std::move(active));
-  ++in_engine_;
+  calls_.insert(call);
   if (!kept) metrics_.num_requests_waiting.Set(static_cast<double>(++waiting_count_));
   wake_.Signal();
   return call;
@@ -216,18 +216,19 @@ int64_t Engine::sessions() const {
 
 bool Engine::idle() const {
   absl::MutexLock lock(&mutex_);
-  return in_engine_ == 0;
+  return calls_.empty();
 }
 
 void Engine::Run() {
   while (true) {
-    if (options_.health != nullptr) options_.health->EnginePassed(clock_.Now());
+    if (options_.health != nullptr) options_.health->StepBegins(clock_.Now());
     const bool worked = Step();
+    if (options_.health != nullptr) options_.health->StepEnded();
     absl::MutexLock lock(&mutex_);
     if (stop_) return;
     if (!worked && submitted_.empty() && !woken_) {
       // Deadlines of calls that wait or are paused are looked at this often when nothing else happens.
-      const bool soon = in_engine_ > 0 || tiers_.ticking();
+      const bool soon = !calls_.empty() || tiers_.ticking();
       wake_.WaitWithTimeout(&mutex_, soon ? absl::Milliseconds(20) : absl::Seconds(1));
     }
     woken_ = false;

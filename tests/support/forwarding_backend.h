@@ -6,7 +6,7 @@
 
 #include "kernels/backend.h"
 
-namespace barista::bench {
+namespace barista::test {
 
 class ForwardingBackend : public Backend {
  public:
@@ -64,4 +64,4 @@ class ForwardingBackend : public Backend {
   Backend& inner_;
 };
 
-}  // namespace barista::bench
+}  // namespace barista::test
