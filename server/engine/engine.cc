@@ -276,10 +276,7 @@ void Engine::TakeFed() {
       continue;
     }
     active.settling = sequence.pending >= 0 && !active.appended.empty();
-    if (active.fed_last && active.appended.empty()) {
-      active.prefilled = clock_.Now();
-      End(active, absl::OkStatus());
-    }
+    if (active.fed_last && active.appended.empty()) EndRead(active);
   }
   RemoveEnded();
 }

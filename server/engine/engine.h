@@ -138,6 +138,7 @@ class Engine {
   void PutStart(ActiveCall& active);  // the state that the request brought
   absl::Status BeginRewind(ActiveCall& active);
   void ReplayOn(ActiveCall& active);    // a run of a rewind may be done
+  void EndRead(ActiveCall& active);     // of a call that draws nothing
   void UsePrefix(ActiveCall& active);   // the longest kept state that the prompt begins with
   void KeepPrefix(ActiveCall& active);  // the state, where it is wanted for later prompts
   void PromptRead(ActiveCall& active);  // all of it is in the state
