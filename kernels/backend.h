@@ -64,9 +64,12 @@ class Backend {
   virtual absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(LinearParts parts, std::optional<Activation> act) = 0;
   virtual absl::StatusOr<Buffer> Allocate(size_t bytes, absl::string_view what) = 0;  // zeroed
 
-  // After the last MakeLinear, before the first step. Errors: RESOURCE_EXHAUSTED; INVALID_ARGUMENT naming a size that
-  // this backend does not take.
-  virtual absl::Status Reserve(const StepSizes&) { return absl::OkStatus(); }
+  // Bytes that are free where Allocate and MakeLinear take theirs; nullopt: that is the host's memory.
+  virtual std::optional<int64_t> FreeDeviceBytes() const { return std::nullopt; }
+
+  // After the last MakeLinear, before the first step: memory that steps need beside what the model allocates, in bytes.
+  // Errors: RESOURCE_EXHAUSTED; INVALID_ARGUMENT naming a size that this backend does not take.
+  virtual absl::StatusOr<int64_t> Reserve(const StepSizes&) { return 0; }
 
   // The step whose operations follow: they name these very lists. tokens, positions [R].
   virtual void BeginStep(Segments, absl::Span<const int32_t> /*tokens*/, absl::Span<const int64_t> /*positions*/) {}

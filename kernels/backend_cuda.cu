@@ -49,7 +49,13 @@ absl::StatusOr<Buffer> CudaBackend::Allocate(size_t bytes, absl::string_view wha
   return AllocateDevice(bytes, what);
 }
 
-absl::Status CudaBackend::Reserve(const StepSizes& sizes) {
+std::optional<int64_t> CudaBackend::FreeDeviceBytes() const {
+  size_t free = 0, total = 0;
+  return cudaMemGetInfo(&free, &total) == cudaSuccess ? static_cast<int64_t>(free) : 0;
+}
+
+absl::StatusOr<int64_t> CudaBackend::Reserve(const StepSizes& sizes) {
+  const int64_t before = DeviceBytes();
   constexpr int64_t kLatentsMax = 384;  // what a block's shared memory holds of a chunk
   if (sizes.head_dim > kCudaHeadDimMax || sizes.latents > kLatentsMax) {
     return absl::InvalidArgumentError(absl::StrCat("head_dim is ", sizes.head_dim, " and latents_per_head ",
@@ -67,7 +73,9 @@ absl::Status CudaBackend::Reserve(const StepSizes& sizes) {
   absl::StatusOr<std::unique_ptr<CudaSampler>> sampler = CudaSampler::Create(sizes.logits_rows, sizes.vocab);
   if (!sampler.ok()) return sampler.status();
   sampler_ = *std::move(sampler);
-  return matmul_.Reserve(std::max(sizes.rows, sizes.logits_rows), 2 * in_max_);
+  const absl::Status matmul = matmul_.Reserve(std::max(sizes.rows, sizes.logits_rows), 2 * in_max_);
+  if (!matmul.ok()) return matmul;
+  return DeviceBytes() - before;
 }
 
 void CudaBackend::BeginStep(Segments segments, absl::Span<const int32_t> tokens, absl::Span<const int64_t> positions) {

@@ -32,7 +32,8 @@ class CudaBackend : public Backend {
 
   absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(LinearParts parts, std::optional<Activation> act) override;
   absl::StatusOr<Buffer> Allocate(size_t bytes, absl::string_view what) override;
-  absl::Status Reserve(const StepSizes& sizes) override;
+  std::optional<int64_t> FreeDeviceBytes() const override;
+  absl::StatusOr<int64_t> Reserve(const StepSizes& sizes) override;
 
   void BeginStep(Segments segments, absl::Span<const int32_t> tokens, absl::Span<const int64_t> positions) override;
   void Embed(const EmbedArgs& args) override;

@@ -97,12 +97,17 @@ int64_t ReplayBytes(const ServerConfig& config, const Checkpoint& checkpoint, co
   return on ? StateReplay::Bytes(checkpoint, options) : 0;
 }
 
-MemoryWish WishOf(const ServerConfig& config, int64_t fixed_bytes) {
+MemoryWish WishOf(const ServerConfig& config, int64_t fixed_bytes, int64_t replay_bytes) {
   return {.memory_bytes = config.memory_bytes,
           .fixed_bytes = fixed_bytes,
+          .replay_bytes = replay_bytes,
           .host_state_bytes = config.host_state_bytes,
           .checkpoint_bytes = config.checkpoint_bytes,
           .sessions_max = config.sessions_max};
+}
+
+SessionBytes BytesOf(const StateLayout& layout) {
+  return {.slot = layout.slot_bytes(), .host = layout.bytes_per_session() - layout.slot_bytes()};
 }
 
 PeerOptions PeerOf(const ServerConfig& config) {
@@ -163,7 +168,7 @@ double StepMaxSeconds(const ServerConfig& config, const Backend& backend) {
 
 // Serves until SIGTERM or SIGINT, then drains.
 int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& backend, const ModelOptions& options,
-          EdgeFiles& edge, Health& health) {
+          const MemoryRoom& room, EdgeFiles& edge, Health& health) {
   absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer;
   if (checkpoint.tokenizer_path()) {
     tokenizer = Tokenizer::Load(*checkpoint.tokenizer_path());
@@ -175,9 +180,8 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
   if (!model.ok()) return Fail(kConfig, model.status());
   const StateLayout& layout = (*model)->state_layout();
   const int64_t replay_bytes = ReplayBytes(config, checkpoint, options);
-  const absl::StatusOr<MemoryPlan> plan =
-      PlanMemory(WishOf(config, (*model)->weights().bytes + (*model)->workspace_bytes() + replay_bytes),
-                 layout.bytes_per_session());
+  const absl::StatusOr<MemoryPlan> plan = PlanMemory(
+      room, WishOf(config, (*model)->weights().bytes + (*model)->workspace_bytes(), replay_bytes), BytesOf(layout));
   if (!plan.ok()) return Fail(kConfig, plan.status());
   absl::StatusOr<StatePool> pool = StatePool::Create(backend, layout, plan->slots);
   if (!pool.ok()) return Fail(kConfig, pool.status());
@@ -350,25 +354,22 @@ int Main(const std::vector<std::string>& args) {
   if (!backend.ok()) return Fail(kConfig, backend.status());
   const ModelOptions options = OptionsFor(*config, (*checkpoint)->config());
 
-  if (config->describe || config->check_config) {
-    const DType stored = options.weights_dtype.value_or((*checkpoint)->find("model.embed_tokens.weight")->dtype);
-    const StateLayout layout((*checkpoint)->config(), {.state_dtype = (*backend)->activation_dtype(),
-                                                       .ring_dtype = (*backend)->ring_dtype(stored),
-                                                       .max_positions = options.max_positions});
-    const int64_t weights = WeightBytes(**checkpoint, options.weights_dtype);
-    const int64_t replay_bytes = ReplayBytes(*config, **checkpoint, options);
-    const absl::StatusOr<MemoryPlan> plan =
-        PlanMemory(WishOf(*config, weights + replay_bytes), layout.bytes_per_session());
-    if (!plan.ok()) return Fail(kConfig, plan.status());
-    if (config->describe) {
-      std::fputs(Describe(**checkpoint, layout, weights, replay_bytes, plan->slots, plan->memory_bytes).c_str(),
-                 stdout);
-    } else {
-      std::printf("ok\n");
-    }
+  // Before anything is loaded: whether the weights and a session fit at all.
+  const MemoryRoom room = {.host = AvailableMemoryBytes(), .device = (*backend)->FreeDeviceBytes()};
+  const DType stored = options.weights_dtype.value_or((*checkpoint)->find("model.embed_tokens.weight")->dtype);
+  const StateLayout layout((*checkpoint)->config(), {.state_dtype = (*backend)->activation_dtype(),
+                                                     .ring_dtype = (*backend)->ring_dtype(stored),
+                                                     .max_positions = options.max_positions});
+  const int64_t weights = WeightBytes(**checkpoint, options.weights_dtype);
+  const int64_t replay_bytes = ReplayBytes(*config, **checkpoint, options);
+  const absl::StatusOr<MemoryPlan> plan = PlanMemory(room, WishOf(*config, weights, replay_bytes), BytesOf(layout));
+  if (!plan.ok()) return Fail(kConfig, plan.status());
+  if (config->describe) {
+    std::fputs(Describe(**checkpoint, layout, weights, replay_bytes, plan->slots, plan->memory_bytes).c_str(), stdout);
     return kOk;
   }
-  return Serve(*config, **checkpoint, **backend, options, *edge, health);
+  if (config->check_config) return std::printf("ok\n"), kOk;
+  return Serve(*config, **checkpoint, **backend, options, room, *edge, health);
 }
 
 }  // namespace

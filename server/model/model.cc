@@ -45,7 +45,9 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Make(const Checkpoint& checkpoint,
                                      .ring_dtype = backend.ring_dtype(weights.dtype),
                                      .max_positions = options.max_positions};
   std::unique_ptr<Model> model(new Model(checkpoint.config(), backend, options, std::move(weights), layout));
-  if (absl::Status status = backend.Reserve(model->LargestStep()); !status.ok()) return status;
+  const absl::StatusOr<int64_t> reserved = backend.Reserve(model->LargestStep());
+  if (!reserved.ok()) return reserved.status();
+  model->reserved_bytes_ = *reserved;
   if (absl::Status status = model->AllocateWorkspace(); !status.ok()) return status;
   return model;
 }

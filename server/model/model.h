@@ -42,7 +42,7 @@ class Model {
   const StateLayout& state_layout() const { return layout_; }
   const Weights& weights() const { return weights_; }
   const ModelOptions& options() const { return options_; }
-  int64_t workspace_bytes() const { return static_cast<int64_t>(memory_.size()); }
+  int64_t workspace_bytes() const { return static_cast<int64_t>(memory_.size()) + reserved_bytes_; }
   Backend& backend() const { return backend_; }
 
   // Runs `tokens` (row r belongs to the segment that covers row r; rows are covered exactly once, in order) through all
@@ -104,6 +104,8 @@ class Model {
   Weights weights_;
   StateLayout layout_;
   std::optional<StatePool> scratch_state_;  // one slot for the mixers of a classifier
+
+  int64_t reserved_bytes_ = 0;  // the backend's own workspace
 
   Buffer memory_;   // of all of the following, each [rows_max, its columns]
   Rows x_;          // the residual stream [D]; after Forward the normalised hidden rows

@@ -26,7 +26,8 @@ class ForwardingBackend : public Backend {
   }
 
   absl::Status status() const override { return inner_.status(); }
-  absl::Status Reserve(const StepSizes& sizes) override { return inner_.Reserve(sizes); }
+  std::optional<int64_t> FreeDeviceBytes() const override { return inner_.FreeDeviceBytes(); }
+  absl::StatusOr<int64_t> Reserve(const StepSizes& sizes) override { return inner_.Reserve(sizes); }
   void BeginStep(Segments segments, absl::Span<const int32_t> tokens, absl::Span<const int64_t> positions) override {
     inner_.BeginStep(segments, tokens, positions);
   }

@@ -2,6 +2,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <mutex>
@@ -17,6 +18,7 @@ constexpr size_t kAlignment = 256;  // as cudaMalloc's
 struct Mapping {
   void* begin;
   size_t bytes;
+  size_t used;  // of these, cudaMalloc's
 };
 
 struct Runtime {
@@ -24,6 +26,8 @@ struct Runtime {
   std::map<void*, Mapping> mappings;  // by what cudaMalloc gave
   std::string report;
   cudaError_t broken = cudaSuccess;
+  size_t memory = size_t{8} << 30, used = 0;
+  int64_t freed_dirty = 0;
 };
 
 Runtime& TheRuntime() {
@@ -40,14 +44,16 @@ cudaError_t cudaMalloc(void** memory, size_t bytes) {
   const size_t alignment = bytes < kAlignment ? 16 : kAlignment;
   const size_t used = (bytes + alignment - 1) / alignment * alignment;
   const size_t mapped = (used + page - 1) / page * page + page;
+  Runtime& runtime = TheRuntime();
+  const std::lock_guard<std::mutex> lock(runtime.mutex);
+  if (used > runtime.memory - runtime.used) return cudaErrorMemoryAllocation;
   void* begin = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (begin == MAP_FAILED) return cudaErrorMemoryAllocation;
   std::byte* end = static_cast<std::byte*>(begin) + mapped - page;
   mprotect(end, page, PROT_NONE);
   *memory = end - used;
-  Runtime& runtime = TheRuntime();
-  const std::lock_guard<std::mutex> lock(runtime.mutex);
-  runtime.mappings[*memory] = {begin, mapped};
+  runtime.used += used;
+  runtime.mappings[*memory] = {begin, mapped, used};
   return cudaSuccess;
 }
 
@@ -57,8 +63,20 @@ cudaError_t cudaFree(void* memory) {
   const std::lock_guard<std::mutex> lock(runtime.mutex);
   const auto found = runtime.mappings.find(memory);
   if (found == runtime.mappings.end()) return cudaErrorInvalidValue;
-  munmap(found->second.begin, found->second.bytes);
+  const Mapping& mapping = found->second;
+  const std::byte* bytes = static_cast<const std::byte*>(memory);
+  runtime.freed_dirty += std::any_of(bytes, bytes + mapping.used, [](std::byte b) { return b != std::byte{0}; });
+  runtime.used -= mapping.used;
+  munmap(mapping.begin, mapping.bytes);
   runtime.mappings.erase(found);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  Runtime& runtime = TheRuntime();
+  const std::lock_guard<std::mutex> lock(runtime.mutex);
+  *free = runtime.memory - runtime.used;
+  *total = runtime.memory;
   return cudaSuccess;
 }
 
@@ -106,10 +124,11 @@ cudaError_t cudaGetDeviceCount(int* count) {
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   *properties = {
-      .name = "host shim", .major = 9, .minor = 0, .multiProcessorCount = 4, .totalGlobalMem = size_t{8} << 30};
+      .name = "host shim", .major = 9, .minor = 0, .multiProcessorCount = 4, .totalGlobalMem = TheRuntime().memory};
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+cudaError_t cudaDeviceSynchronize() { return TheRuntime().broken; }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   *stream = nullptr;
   return cudaSuccess;
@@ -137,5 +156,7 @@ cudaError_t Run(const cudaLaunchConfig_t& config, void (*call)(void*), void* con
 
 void Break(cudaError_t error) { TheRuntime().broken = error; }
 void Heal() { TheRuntime().broken = cudaSuccess; }
+void SetMemory(size_t bytes) { TheRuntime().memory = bytes; }
+int64_t FreedDirty() { return TheRuntime().freed_dirty; }
 
 }  // namespace barista::shim

@@ -196,8 +196,10 @@ const char* cudaGetErrorName(cudaError_t error);
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
 cudaError_t cudaSetDevice(int device);
+cudaError_t cudaDeviceSynchronize();
 cudaError_t cudaMalloc(void** memory, size_t bytes);
 cudaError_t cudaFree(void* memory);
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total);
 cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned flags);
 cudaError_t cudaFreeHost(void* memory);
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
@@ -222,6 +224,10 @@ void SetSchedule(uint64_t seed);
 // The next launch, and all after it until Heal, end with `error`: a broken device.
 void Break(cudaError_t error);
 void Heal();
+// The device's memory from now on: 8 GiB until then.
+void SetMemory(size_t bytes);
+// How many of cudaFree's pieces held something else than zeros.
+int64_t FreedDirty();
 
 }  // namespace barista::shim
 
