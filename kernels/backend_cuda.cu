@@ -1,5 +1,7 @@
 #include <cuda_runtime.h>
 
+#include <cstdlib>
+
 #include "absl/base/internal/raw_logging.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/backend_cuda.h"
@@ -9,6 +11,9 @@
 namespace barista {
 
 absl::StatusOr<std::unique_ptr<Backend>> CudaBackend::Create(const BackendOptions&) {
+  // All kernels are loaded, and translated where this card needs it, now: a step must not wait for that, nor a
+  // recording.
+  setenv("CUDA_MODULE_LOADING", "EAGER", 0);
   int devices = 0;
   cudaError_t error = cudaGetDeviceCount(&devices);
   if (error != cudaSuccess || devices == 0) {
@@ -78,9 +83,30 @@ absl::StatusOr<int64_t> CudaBackend::Reserve(const StepSizes& sizes) {
   return DeviceBytes() - before;
 }
 
-void CudaBackend::BeginStep(Segments segments, absl::Span<const int32_t> tokens, absl::Span<const int64_t> positions) {
+bool CudaBackend::BeginStep(Segments segments, absl::Span<const int32_t> tokens, absl::Span<const int64_t> positions,
+                            bool may_replay) {
+  if (may_replay && !segments.empty() && AreDecodes(segments)) {
+    const int64_t rows = GraphRows(static_cast<int64_t>(segments.size()));
+    if (graphs_.Has(rows)) {
+      step_ = &stage_->StageDecodes(segments, tokens, positions, rows, queue_);
+      graphs_.Launch(rows, queue_);
+      return true;
+    }
+  }
   step_ = &stage_->Stage(segments, tokens, positions, queue_);
+  return false;
 }
+
+bool CudaBackend::BeginRecording(Segments segments, absl::Span<const int32_t> tokens,
+                                 absl::Span<const int64_t> positions) {
+  const int64_t rows = static_cast<int64_t>(segments.size());
+  if (GraphRows(rows) != rows || graphs_.Has(rows)) return false;
+  step_ = &stage_->StageDecodes(segments, tokens, positions, rows, queue_);  // before: its copy is not part of the step
+  graphs_.BeginCapture(queue_);
+  return true;
+}
+
+void CudaBackend::EndRecording() { graphs_.EndCapture(step_->rows, queue_); }
 
 void CudaBackend::Embed(const EmbedArgs& args) {
   EmbedArgs on_device = args;

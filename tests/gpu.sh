@@ -23,7 +23,7 @@ for arg in "$@"; do
 done
 
 TESTS=(device_memory_test mma_test norm_test activation_test embedding_test rotary_test conv1d_test rglru_test latte_test window_attention_test
-  matmul_test sampling_test golden_test chain_test engine_device_test)
+  matmul_test sampling_test golden_test chain_test decode_graphs_test engine_device_test)
 
 if [[ -n $bundle ]]; then
   with=(env LD_LIBRARY_PATH="$bundle/lib")  # for test programs; server and client find it themselves

@@ -45,6 +45,7 @@ Engine::Engine(Model& model, StatePool& pool, const Tokenizer* tokenizer, Metric
       pace_(options.step_target_seconds, model.options().rows_max),
       latent_meter_(model, options.latent_sample_steps, metrics),
       drift_probe_(options.drift, pool, metrics, clock) {
+  model_.RecordDecodes(pool_);
   tiers_.SetTable(&sessions_);
   sessions_.SetTenants(&tenants_.policy());
   const int64_t rows = model.options().rows_max;

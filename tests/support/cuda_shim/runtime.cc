@@ -4,9 +4,13 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "cuda_runtime.h"
 #include "tests/support/cuda_shim/block.h"
@@ -28,6 +32,8 @@ struct Runtime {
   cudaError_t broken = cudaSuccess;
   size_t memory = size_t{8} << 30, used = 0;
   int64_t freed_dirty = 0;
+  std::vector<std::function<cudaError_t()>>* captured = nullptr;  // of the graph under way
+  int64_t graph_launches = 0;
 };
 
 Runtime& TheRuntime() {
@@ -36,6 +42,11 @@ Runtime& TheRuntime() {
 }
 
 }  // namespace
+
+struct CUgraph_st {
+  std::vector<std::function<cudaError_t()>> work;
+};
+struct CUgraphExec_st : CUgraph_st {};
 
 // Memory ends, rounded up to its alignment where it is large and to 16 bytes where it is small, at a page without
 // access.
@@ -90,12 +101,48 @@ cudaError_t cudaFreeHost(void* memory) {
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
-  if (bytes > 0) std::memmove(to, from, bytes);
-  return TheRuntime().broken;
+  return barista::shim::Do([=] {
+    if (bytes > 0) std::memmove(to, from, bytes);
+    return TheRuntime().broken;
+  });
 }
 cudaError_t cudaMemsetAsync(void* to, int byte, size_t bytes, cudaStream_t) {
-  std::memset(to, byte, bytes);
-  return TheRuntime().broken;
+  return barista::shim::Do([=] {
+    std::memset(to, byte, bytes);
+    return TheRuntime().broken;
+  });
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
+  if (TheRuntime().captured != nullptr) return cudaErrorInvalidValue;
+  TheRuntime().captured = new std::vector<std::function<cudaError_t()>>;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
+  const std::unique_ptr<std::vector<std::function<cudaError_t()>>> captured(
+      std::exchange(TheRuntime().captured, nullptr));
+  if (captured == nullptr) return cudaErrorInvalidValue;
+  *graph = new CUgraph_st{*captured};
+  return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
+  *exec = new CUgraphExec_st{*graph};
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  delete exec;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t) {
+  ++TheRuntime().graph_launches;
+  for (const auto& work : exec->work) {
+    if (const cudaError_t error = work(); error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
 }
 
 const char* cudaGetErrorString(cudaError_t error) {
@@ -145,6 +192,13 @@ cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
 cudaError_t cudaEventSynchronize(cudaEvent_t) { return TheRuntime().broken; }
 
 namespace barista::shim {
+
+cudaError_t Do(std::function<cudaError_t()> work) {
+  if (TheRuntime().captured == nullptr) return work();
+  TheRuntime().captured->push_back(std::move(work));
+  return cudaSuccess;
+}
+int64_t GraphLaunches() { return TheRuntime().graph_launches; }
 
 cudaError_t Run(const cudaLaunchConfig_t& config, void (*call)(void*), void* context) {
   Runtime& runtime = TheRuntime();
