@@ -30,7 +30,7 @@ if [[ -n $bundle ]]; then
 else
   bash deploy/bootstrap.sh --test --cuda
   cmake --preset cuda -DBARISTA_TESTS=ON
-  cmake --build --preset cuda --target device_limits barista-server barista "${TESTS[@]}"
+  cmake --build --preset cuda --target device_limits engine_bench barista-server barista "${TESTS[@]}"
 fi
 "$bin/barista-server" --model=deploy/demo-model --backend=cuda --check_config || die "no card that CUDA can use"
 
@@ -68,6 +68,14 @@ serve() {
 }
 check server serve
 if [[ -z $bundle ]]; then "$bin/device_limits" | tee "$LOGS/gpu-limits.log"; fi  # needs cuBLAS, which no bundle has
+
+# Peers, where their frameworks are.
+peers() {
+  local model=build/bench-models/bench-150m
+  [[ -e $model/config.json ]] || python3 tests/bench/make_model.py bench-150m "$model"
+  "${with[@]}" python3 tests/bench/peers_gpu.py --model="$model" --engine_bench="$bin/engine_bench" | tee "$LOGS/gpu-peers.md"
+}
+if python3 -c 'import numpy, torch' 2>/dev/null && [[ -x $bin/engine_bench ]]; then peers; fi
 
 say ''
 say '| what                             | result |  seconds |'
