@@ -11,7 +11,7 @@ import yaml
 
 from client import Client
 from server import until
-from stubs import PROTOSET, ROOT
+from stubs import ROOT
 
 PROGRAM = pathlib.Path(sysconfig.get_path("scripts")) / "envoy"
 SHIPPED = ROOT / "deploy/envoy"
@@ -32,11 +32,12 @@ class Envoy:
     def __init__(self, directory, *addresses, keys=True):
         self.directory = directory
         certificate(directory)
-        (directory / "barista.pb").write_bytes(PROTOSET.read_bytes())
-        (directory / "tls.yaml").write_text((SHIPPED / "tls.yaml").read_text())
+        for name in ("barista.pb", "tls.yaml"):
+            (directory / name).write_bytes((SHIPPED / name).read_bytes())
         config = yaml.safe_load((SHIPPED / "envoy.yaml").read_text())
         # What differs from the shipped file: the ports, and whose they are; what its comment says of servers without keys.
         listener, cluster = config["static_resources"]["listeners"][0], config["static_resources"]["clusters"][0]
+        del config["static_resources"]["listeners"][1]  # of the admin port, which has another one here
         for address in (config["admin"]["address"], listener["address"]):
             address["socket_address"].update(address="127.0.0.1", port_value=0)
         cluster["load_assignment"]["endpoints"] = [{"lb_endpoints": [
