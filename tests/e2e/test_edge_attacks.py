@@ -209,7 +209,7 @@ def test_refused_calls(full, fresh_edge):
             stream.cancel()
     assert fresh_edge.stat("cluster.barista.upstream_cx_protocol_error") == 0
     assert fresh_edge.stat("cluster.barista.upstream_rq_pending_overflow") == 0
-    assert watch.grown < 300 * MIB * count / 100
+    assert watch.grown < 20 * MIB + 300 * MIB * count / 100
     tell(f"{100 * count} calls with a wrong key at once", watch)
 
 
