@@ -16,7 +16,7 @@ from conftest import TINY
 from envoy import Envoy
 from raw_http2 import (CANCEL, CONTINUATION, DATA, END_HEADERS, HEADERS, RST_STREAM, Connection, call_headers, frame,
                        literal)
-from server import Server, until
+from server import CLI, Server, run, until
 
 MIB = 1 << 20
 KEY = "the-key-of-somebody"
@@ -165,6 +165,18 @@ def test_without_a_key_nobody_comes_in(edge):
         assert check(b"", timeout=60) == b"\x08\x01"  # SERVING
     with edge.client(bearer(KEY)) as client:
         assert len(client.greedy([1], 1).ids) == 1
+
+
+def test_the_client_comes_in_with_tls_and_a_key(edge):
+    def barista(*words):
+        code, out, err = run(CLI, *words, f"--server={edge.address}", f"--tls_ca={edge.directory}/tls.crt", "--json",
+                             env={**os.environ, "BARISTA_API_KEY": KEY})
+        assert code == 0, err
+        return json.loads(out)
+    name = barista("session", "create")["name"]
+    got = barista("generate", "--tokens=1,2,3", f"--session={name}", "--max_tokens=4", "--ignore_eos")
+    assert got["usage"]["generated_tokens"] == 4 and got["session_position"] == 7
+    barista("session", "delete", name)
 
 
 def flood(edge, held, path, metadata=()):
