@@ -83,10 +83,10 @@ def test_a_callers_deadline_counts_as_one(seconds):
         waiting = failed(lambda: client.score([1] * 100_000, timeout=seconds))
         assert {waiting.code, *(failed(lambda s=s: list(s)).code for s in streams)} == {"DEADLINE_EXCEEDED"}
         metrics = server.settled()
-        counted = metrics[STATUSES % "deadline_exceeded"]
-        assert 0 < counted <= calls + 1  # on a busy machine the time of some is over before they arrive
+        counted, cancelled = metrics[STATUSES % "deadline_exceeded"], metrics[STATUSES % "cancelled"]
         assert metrics['barista_errors_total{reason="deadline"}'] == counted
-        assert metrics[STATUSES % "cancelled"] == 0
+        # On a busy machine some arrive so late that they leave long before the server's deadline, or never arrive.
+        assert counted + cancelled <= calls + 1 and counted > calls / 2
 
 
 def test_a_slow_reader_pauses_itself_alone():
