@@ -1,5 +1,6 @@
 # AddressSanitizer and UBSan over the C++ tests, and over the server and its client under the calls that own most memory:
-# sessions in every place, streams that end in every way, access, garbage. (Not test_logs: its replay has 3 % of a core.) Builds all again, so with --full alone.
+# sessions in every place, streams that end in every way, access, garbage; not test_logs, whose replay has 3 % of a core.
+# Builds all again, so with --full alone.
 source tests/support/pytest.sh
 if [[ -z $FULL ]]; then
   echo "only with --full"
