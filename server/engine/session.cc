@@ -129,7 +129,7 @@ absl::StatusOr<std::vector<Session*>> SessionTable::Fork(const std::string& key,
   std::vector<Session*> made;
   for (size_t i = 0; i < children.size(); ++i) {
     Session* child = Add(children[i], epochs.empty() ? 0 : epochs[i]);
-    child->past = parent.past.Share();
+    child->past = parent.past;
     made.push_back(child);
     const uint64_t draws = repeat_parent ? parent_draws : ForkedDraws(parent_draws, forks++);
     if (parent.tier == Tier::kEmpty) {
@@ -192,7 +192,6 @@ absl::StatusOr<Session*> SessionTable::Replace(const std::string& key, std::shar
   if (!found.ok()) return found;
   Session& session = **found;
   if (session.busy() || session.moving) return SessionBusy(key);
-  session.past.DropAll(states_);
   session.past = Past();
   PutCopy(session, std::move(copy));
   return &session;
@@ -265,7 +264,7 @@ void SessionTable::GiveBack(Session& session) {
 }
 
 void SessionTable::Drop(Session& session) {
-  session.past.DropAll(states_);
+  session.past = Past();
   const auto it = sessions_.find(session.key);
   std::unique_ptr<Session> owned = std::move(it->second);
   sessions_.erase(it);
@@ -281,12 +280,8 @@ void SessionTable::EraseLeaving(Session& session) {
 
 void SessionTable::Checkpoint(Session& session, Past::Kind kind, const std::string& mark) {
   if (!states_.on()) return;
-  const int64_t tokens = session.tokens();
-  std::shared_ptr<const SessionCopy> copy;
-  if (tokens > 0) copy = session.past.At(tokens);
-  if (tokens > 0 && copy == nullptr) copy = CopyOf(session);
-  if (copy != nullptr && !copy->finite) return;  // the call that runs, or the next one, will tell
-  session.past.Keep(kind, mark, tokens, std::move(copy), rewind_tokens_max_, states_);
+  session.past.Keep(
+      kind, mark, session.tokens(), [&] { return CopyOf(session); }, rewind_tokens_max_, states_);
 }
 
 absl::Status SessionTable::CheckRoom(int64_t sessions) const {
