@@ -38,8 +38,10 @@ void Past::Keep(Kind kind, const std::string& mark, int64_t tokens,
                 absl::FunctionRef<std::shared_ptr<const SessionCopy>()> copy, int64_t rewind_tokens_max,
                 StateCache& cache) {
   std::shared_ptr<const KeptState> state;
-  if (tokens > 0) state = At(tokens);
-  if (tokens > 0 && state == nullptr) state = std::make_shared<const KeptState>(copy(), cache);
+  if (tokens > 0) {
+    state = At(tokens);
+    if (state == nullptr) state = std::make_shared<const KeptState>(copy(), cache);
+  }
   if (kind == Kind::kMark) {
     checkpoints_.erase(std::remove_if(checkpoints_.begin(), checkpoints_.end(),
                                       [&](const Checkpoint& c) { return c.kind == kind && c.mark == mark; }),
