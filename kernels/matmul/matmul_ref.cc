@@ -16,8 +16,7 @@ absl::StatusOr<std::unique_ptr<Linear>> RefLinear::Create(LinearParts parts, std
     }
     for (int64_t o = 0; o < part.out; ++o) {
       for (int64_t i = 0; i < part.in; ++i) {
-        const int64_t at = part.transposed ? i * part.out + o : o * part.in + i;
-        linear->weight_.push_back(LoadAsDouble(part.data, part.dtype, at));
+        linear->weight_.push_back(LoadAsDouble(part.data, part.dtype, part.Index(o, i)));
       }
       linear->bias_.push_back(part.bias == nullptr ? 0 : LoadAsDouble(part.bias, part.bias_dtype, o));
     }
