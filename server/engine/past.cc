@@ -40,7 +40,11 @@ void Past::Keep(Kind kind, const std::string& mark, int64_t tokens,
   std::shared_ptr<const KeptState> state;
   if (tokens > 0) {
     state = At(tokens);
-    if (state == nullptr) state = std::make_shared<const KeptState>(copy(), cache);
+    if (state == nullptr) {
+      std::shared_ptr<const SessionCopy> made = copy();
+      if (!made->finite) return;  // the call that runs, or the next one, will tell
+      state = std::make_shared<const KeptState>(std::move(made), cache);
+    }
   }
   if (kind == Kind::kMark) {
     checkpoints_.erase(std::remove_if(checkpoints_.begin(), checkpoints_.end(),

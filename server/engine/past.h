@@ -52,7 +52,8 @@ class Past {
   void Drew(int32_t token);
 
   // The session's state at its `tokens` now, kept in `cache`, which outlives this. `copy` is asked for it, unless it is
-  // kept already or empty. The oldest turns give way beyond kTurnsMax, anchors once nothing is replayed from them.
+  // kept already or empty; one that is not finite is not kept. The oldest turns give way beyond kTurnsMax, anchors once
+  // nothing is replayed from them.
   void Keep(Kind kind, const std::string& mark, int64_t tokens,
             absl::FunctionRef<std::shared_ptr<const SessionCopy>()> copy, int64_t rewind_tokens_max, StateCache& cache);
   // A call begins, whether or not a checkpoint is taken: what is read next is a run of its own.

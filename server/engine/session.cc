@@ -25,6 +25,10 @@ uint64_t ForkedDraws(uint64_t parent, uint32_t ordinal) {
   return (x ^ (x >> 31)) | (uint64_t{1} << 63);
 }
 
+absl::Status NonFiniteState(absl::string_view key) {
+  return NonFiniteError(absl::StrCat("sessions/", SessionIdOf(key)), "its state is kept nowhere");
+}
+
 }  // namespace
 
 std::string SessionIdOf(absl::string_view key) { return std::string(key.substr(key.find('@') + 1)); }
@@ -118,7 +122,10 @@ absl::StatusOr<std::vector<Session*>> SessionTable::Fork(const std::string& key,
   Sequence* from = parent.tier == Tier::kHost ? nullptr : parent.running != nullptr ? parent.running : &parent.idle;
   const uint64_t parent_draws = from != nullptr ? from->draws : parent.copy->draws;
   uint32_t forks = from != nullptr ? from->forks : parent.copy->forks;
-  std::shared_ptr<const SessionCopy> copy;  // made once, where a child gets no slot
+  const bool too_few_slots = parent.tier == Tier::kDevice && slots_.available() < static_cast<int64_t>(children.size());
+  std::shared_ptr<const SessionCopy> copy;  // of children that get no slot
+  if (parent.tier == Tier::kHost || too_few_slots) copy = CopyOf(parent);
+  if (copy != nullptr && !copy->finite) return NonFiniteState(key);
   std::vector<Session*> made;
   for (size_t i = 0; i < children.size(); ++i) {
     Session* child = Add(children[i], epochs.empty() ? 0 : epochs[i]);
@@ -139,7 +146,6 @@ absl::StatusOr<std::vector<Session*>> SessionTable::Fork(const std::string& key,
       tiers_.SetTier(*child, Tier::kDevice);
       continue;
     }
-    if (copy == nullptr) copy = CopyOf(parent);
     auto own = std::make_shared<SessionCopy>(*copy);
     own->draws = draws;
     own->forks = 0;
@@ -167,7 +173,9 @@ std::shared_ptr<const SessionCopy> SessionTable::CopyOf(const Session& session) 
 absl::StatusOr<std::shared_ptr<const SessionCopy>> SessionTable::Export(const std::string& key) const {
   absl::StatusOr<Session*> session = Find(key);
   if (!session.ok()) return session.status();
-  return CopyOf(**session);
+  std::shared_ptr<const SessionCopy> copy = CopyOf(**session);
+  if (!copy->finite) return NonFiniteState(key);
+  return copy;
 }
 
 absl::StatusOr<Session*> SessionTable::Import(const std::string& key, std::shared_ptr<const SessionCopy> copy,
