@@ -80,7 +80,7 @@ class Loader {
 
   absl::StatusOr<std::unique_ptr<Linear>> Stack(const std::vector<HostMatrix>& parts,
                                                 std::optional<Activation> act = std::nullopt) {
-    absl::StatusOr<std::unique_ptr<Linear>> linear = backend_.MakeLinear(parts, act);
+    absl::StatusOr<std::unique_ptr<Linear>> linear = backend_.MakeLinear(parts, act, Quantization::kNone);
     if (linear.ok()) bytes_ += (*linear)->bytes();
     rounded_.clear();
     return linear;
@@ -111,7 +111,7 @@ class Loader {
           .transposed = true,
           .bias = static_cast<const std::byte*>(bias.data) + b * size * SizeOf(bias.dtype),
           .bias_dtype = bias.dtype};
-      absl::StatusOr<std::unique_ptr<Linear>> linear = backend_.MakeLinear({block}, std::nullopt);
+      absl::StatusOr<std::unique_ptr<Linear>> linear = backend_.MakeLinear({block}, std::nullopt, Quantization::kNone);
       if (!linear.ok()) return linear.status();
       bytes_ += (*linear)->bytes();
       result.push_back(*std::move(linear));
