@@ -184,7 +184,7 @@ go_program() {
   mkdir -p "$scratch" "$TOOLS/bin"
   printf '%s\n' "module barista/tools" "go $GO_MINIMUM" "require $module v$version" "${@/#/replace }" >"$scratch/go.mod"
   quietly "$name" "$name $version, built by Go" \
-    env CGO_ENABLED=0 go build -C "$scratch" -mod=mod -trimpath -ldflags '-s -w' -o "$TOOLS/bin/$name" "$package"
+    env CGO_ENABLED=0 go build -C "$scratch" -mod=mod -trimpath -ldflags "-s -w ${linker_flags:-}" -o "$TOOLS/bin/$name" "$package"
 }
 
 # module_dir MODULE VERSION: downloads a Go module and prints where it lies.
@@ -210,9 +210,10 @@ make_schemas() {
 
 # The versions of its own parts that Kubernetes replaces by paths are released as modules of the same number.
 make_api_server() {
-  local version=$1 kubernetes replaced
+  local version=$1 kubernetes replaced linker_flags
   kubernetes=$(module_dir k8s.io/kubernetes "$version")
   mapfile -t replaced < <(sed -n "s#^[[:space:]]*\(k8s.io/[a-z-]*\) => ./staging/.*#\1 => \1 v0.${version#1.}#p" "$kubernetes/go.mod")
+  linker_flags="-X k8s.io/component-base/version.gitVersion=v$version"  # else it says 0.0.0, which helm refuses
   go_program kube-apiserver "$version" k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes "${replaced[@]}"
 }
 

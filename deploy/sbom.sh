@@ -27,11 +27,9 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 (cd "$image" && tar -c --ignore-failed-read etc/os-release usr/lib/os-release var/lib/dpkg usr/share/doc/*/copyright) | tar -x -C "$scratch"
 cp "$ROOT/server/text/barista_text/Cargo.lock" "$scratch/"
-for library in cuda-runtime:libcudart cublas:libcublas; do
-  if compgen -G "$image/usr/local/lib/${library#*:}.so*" >/dev/null; then
-    tr ' ' '\n' <<<"$CUDA_WHEELS" | grep "^nvidia-${library%:*}==" >>"$scratch/requirements.txt"
-  fi
-done
+if [[ -e $image/usr/local/share/barista/NVIDIA-LICENSE ]]; then  # CUDA's runtime is part of the server
+  tr ' ' '\n' <<<"$CUDA_WHEELS" | grep "^nvidia-cuda-runtime==" >"$scratch/requirements.txt"
+fi
 
 version=$(sed -n 's/^project(barista VERSION \([0-9.]*\).*/\1/p' "$ROOT/CMakeLists.txt")
 SYFT_CHECK_FOR_APP_UPDATE=false "$syft" scan --quiet "dir:$scratch" --source-name barista --source-version "$version" \

@@ -67,12 +67,27 @@ class Backend {
                                                              Quantization quantization) = 0;
   virtual absl::StatusOr<Buffer> Allocate(size_t bytes, absl::string_view what) = 0;  // zeroed
 
-  // After the last MakeLinear, before the first step. Errors: RESOURCE_EXHAUSTED; INVALID_ARGUMENT naming a size that
-  // this backend does not take.
-  virtual absl::Status Reserve(const StepSizes&) { return absl::OkStatus(); }
+  // Bytes that are free where Allocate and MakeLinear take theirs; nullopt: that is the host's memory.
+  virtual std::optional<int64_t> FreeDeviceBytes() const { return std::nullopt; }
 
-  // The step whose operations follow: they name these very lists. tokens, positions [R].
-  virtual void BeginStep(Segments, absl::Span<const int32_t> /*tokens*/, absl::Span<const int64_t> /*positions*/) {}
+  // After the last MakeLinear, before the first step: memory that steps need beside what the model allocates, in bytes.
+  // Errors: RESOURCE_EXHAUSTED; INVALID_ARGUMENT naming a size that this backend does not take.
+  virtual absl::StatusOr<int64_t> Reserve(const StepSizes&) { return 0; }
+
+  // The step whose operations follow: they name these very lists. tokens, positions [R]. True: they were recorded, and
+  // run now, and none follows; only where `may_replay`, for a caller that wants nothing from between them.
+  virtual bool BeginStep(Segments, absl::Span<const int32_t> /*tokens*/, absl::Span<const int64_t> /*positions*/,
+                         bool /*may_replay*/) {
+    return false;
+  }
+
+  // The operations that follow are those of a step of R decodes, each in a sequence of its own; they are recorded and
+  // not run, until EndRecording, for every later step of as many or somewhat fewer decodes. The lists may hold
+  // anything. False: such steps are not recorded here, and nothing changes. Before the first step.
+  virtual bool BeginRecording(Segments, absl::Span<const int32_t> /*tokens*/, absl::Span<const int64_t> /*positions*/) {
+    return false;
+  }
+  virtual void EndRecording() {}
 
   // The step's operations.
   virtual void Embed(const EmbedArgs& args) = 0;

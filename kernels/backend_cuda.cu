@@ -1,5 +1,7 @@
 #include <cuda_runtime.h>
 
+#include <cstdlib>
+
 #include "absl/base/internal/raw_logging.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/backend_cuda.h"
@@ -9,6 +11,9 @@
 namespace barista {
 
 absl::StatusOr<std::unique_ptr<Backend>> CudaBackend::Create(const BackendOptions&) {
+  // All kernels are loaded, and translated where this card needs it, now: a step must not wait for that, nor a
+  // recording.
+  setenv("CUDA_MODULE_LOADING", "EAGER", 0);
   int devices = 0;
   cudaError_t error = cudaGetDeviceCount(&devices);
   if (error != cudaSuccess || devices == 0) {
@@ -50,7 +55,13 @@ absl::StatusOr<Buffer> CudaBackend::Allocate(size_t bytes, absl::string_view wha
   return AllocateDevice(bytes, what);
 }
 
-absl::Status CudaBackend::Reserve(const StepSizes& sizes) {
+std::optional<int64_t> CudaBackend::FreeDeviceBytes() const {
+  size_t free = 0, total = 0;
+  return cudaMemGetInfo(&free, &total) == cudaSuccess ? static_cast<int64_t>(free) : 0;
+}
+
+absl::StatusOr<int64_t> CudaBackend::Reserve(const StepSizes& sizes) {
+  const int64_t before = DeviceBytes();
   constexpr int64_t kLatentsMax = 384;  // what a block's shared memory holds of a chunk
   if (sizes.head_dim > kCudaHeadDimMax || sizes.latents > kLatentsMax) {
     return absl::InvalidArgumentError(absl::StrCat("head_dim is ", sizes.head_dim, " and latents_per_head ",
@@ -68,12 +79,35 @@ absl::Status CudaBackend::Reserve(const StepSizes& sizes) {
   absl::StatusOr<std::unique_ptr<CudaSampler>> sampler = CudaSampler::Create(sizes.logits_rows, sizes.vocab);
   if (!sampler.ok()) return sampler.status();
   sampler_ = *std::move(sampler);
-  return matmul_.Reserve(std::max(sizes.rows, sizes.logits_rows), 2 * in_max_);
+  const absl::Status matmul = matmul_.Reserve(std::max(sizes.rows, sizes.logits_rows), 2 * in_max_);
+  if (!matmul.ok()) return matmul;
+  return DeviceBytes() - before;
 }
 
-void CudaBackend::BeginStep(Segments segments, absl::Span<const int32_t> tokens, absl::Span<const int64_t> positions) {
+bool CudaBackend::BeginStep(Segments segments, absl::Span<const int32_t> tokens, absl::Span<const int64_t> positions,
+                            bool may_replay) {
+  if (may_replay && !segments.empty() && AreDecodes(segments)) {
+    const int64_t rows = GraphRows(static_cast<int64_t>(segments.size()));
+    if (graphs_.Has(rows)) {
+      step_ = &stage_->StageDecodes(segments, tokens, positions, rows, queue_);
+      graphs_.Launch(rows, queue_);
+      return true;
+    }
+  }
   step_ = &stage_->Stage(segments, tokens, positions, queue_);
+  return false;
 }
+
+bool CudaBackend::BeginRecording(Segments segments, absl::Span<const int32_t> tokens,
+                                 absl::Span<const int64_t> positions) {
+  const int64_t rows = static_cast<int64_t>(segments.size());
+  if (GraphRows(rows) != rows || graphs_.Has(rows)) return false;
+  step_ = &stage_->StageDecodes(segments, tokens, positions, rows, queue_);  // before: its copy is not part of the step
+  graphs_.BeginCapture(queue_);
+  return true;
+}
+
+void CudaBackend::EndRecording() { graphs_.EndCapture(step_->rows, queue_); }
 
 void CudaBackend::Embed(const EmbedArgs& args) {
   EmbedArgs on_device = args;

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "kernels/backend.h"
+#include "kernels/cuda/decode_graphs.h"
 #include "kernels/cuda/device_step.h"
 #include "kernels/cuda/queue.h"
 #include "kernels/matmul/matmul_cuda.h"
@@ -33,9 +34,14 @@ class CudaBackend : public Backend {
   absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(LinearParts parts, std::optional<Activation> act,
                                                      Quantization quantization) override;
   absl::StatusOr<Buffer> Allocate(size_t bytes, absl::string_view what) override;
-  absl::Status Reserve(const StepSizes& sizes) override;
+  std::optional<int64_t> FreeDeviceBytes() const override;
+  absl::StatusOr<int64_t> Reserve(const StepSizes& sizes) override;
 
-  void BeginStep(Segments segments, absl::Span<const int32_t> tokens, absl::Span<const int64_t> positions) override;
+  bool BeginStep(Segments segments, absl::Span<const int32_t> tokens, absl::Span<const int64_t> positions,
+                 bool may_replay) override;
+  bool BeginRecording(Segments segments, absl::Span<const int32_t> tokens,
+                      absl::Span<const int64_t> positions) override;
+  void EndRecording() override;
   void Embed(const EmbedArgs& args) override;
   void Norm(const NormArgs& args) override { NormCuda(args, queue_); }
   void Multiply(absl::Span<const LinearCall> calls) override { matmul_.Multiply(calls, queue_); }
@@ -88,6 +94,7 @@ class CudaBackend : public Backend {
   Buffer workspace_;    // of Latte's prefills
   std::unique_ptr<StepStage> stage_;
   const DeviceStep* step_ = nullptr;
+  DecodeGraphs graphs_;
   std::unique_ptr<CudaSampler> sampler_;
 };
 

@@ -26,9 +26,10 @@ struct ServerConfig {
   std::string cpu_isa = "auto";                       // a lower instruction set than the machine's, for tests
   std::string weights_dtype = "auto";                 // auto: as stored; others: round or quantise at load
   int64_t sessions_max = 0;                           // slots; 0: as many as memory_bytes allows, at most 1024
-  int64_t memory_bytes = 0;                           // for weights, workspace and states; 0: 80 % of what is available
+  int64_t memory_bytes = 0;                           // for weights, workspace and states; 0: most of what there is
   int64_t step_tokens_max = 512;                      // tokens of one step
   double step_target_ms = 40;                         // steps with decodes and prompt tokens are kept near this
+  double step_timeout_seconds = -1;                   // a longer step hangs; 0: none; -1: 10 on a card, 0 elsewhere
   int64_t max_positions = 0;                          // of full_attention layers; 0: max_position_embeddings, else 4096
   int64_t outbox_events_max = 256;                    // events a slow reader may leave before its call pauses
   double drain_delay_seconds = 0;                     // after SIGTERM, in which new calls are still taken

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -23,6 +24,7 @@
 #include "server/model/tensor_names.h"
 #include "server/observe/health_listener.h"
 #include "server/observe/log.h"
+#include "server/observe/watchdog.h"
 #include "server/rpc/peer.h"
 #include "server/rpc/server.h"
 #include "server/stores.h"
@@ -34,7 +36,7 @@ namespace {
 constexpr int kOk = 0;
 constexpr int kUsage = 64;        // EX_USAGE: flags
 constexpr int kUnavailable = 69;  // EX_UNAVAILABLE: a port is taken
-constexpr int kSoftware = 70;     // EX_SOFTWARE: the device failed while serving
+constexpr int kSoftware = 70;     // EX_SOFTWARE: the device failed while serving, or hung
 constexpr int kConfig = 78;       // EX_CONFIG: config file, checkpoint, backend, memory
 
 constexpr char kVersion[] = "0.1.0";
@@ -77,12 +79,17 @@ int64_t ReplayBytes(const ServerConfig& config, const Checkpoint& checkpoint, co
   return on ? StateReplay::Bytes(checkpoint, options) : 0;
 }
 
-MemoryWish WishOf(const ServerConfig& config, int64_t fixed_bytes) {
+MemoryWish WishOf(const ServerConfig& config, int64_t fixed_bytes, int64_t replay_bytes) {
   return {.memory_bytes = config.memory_bytes,
           .fixed_bytes = fixed_bytes,
+          .replay_bytes = replay_bytes,
           .host_state_bytes = config.host_state_bytes,
           .checkpoint_bytes = config.checkpoint_bytes,
           .sessions_max = config.sessions_max};
+}
+
+SessionBytes BytesOf(const StateLayout& layout) {
+  return {.slot = layout.slot_bytes(), .host = layout.bytes_per_session() - layout.slot_bytes()};
 }
 
 PeerOptions PeerOf(const ServerConfig& config) {
@@ -116,9 +123,34 @@ void ParkSessions(Engine& engine, int64_t bytes_per_session, const Clock& clock,
   LogInfo("parked", {{"sessions", sessions - lost}, {"lost", lost}, {"seconds", SecondsBetween(begin, clock.Now())}});
 }
 
+// How long a step may take; 0: any time. A step on a CPU takes as long as the model and the machine make it.
+double StepMaxSeconds(const ServerConfig& config, const Backend& backend) {
+  constexpr double kOnACard = 10;
+  if (config.step_timeout_seconds >= 0) return config.step_timeout_seconds;
+  return backend.name() == "cuda" ? kOnACard : 0;
+}
+
+// A step hangs, and the engine's thread in it: what that thread does where a device fails is done without it.
+[[noreturn]] void LeaveHung(double seconds, Engine& engine, RpcServer& server, Health& health) {
+  constexpr absl::Duration kForMessages = absl::Seconds(1), kAtMost = absl::Seconds(3);
+  std::thread([kAtMost] {  // whatever hangs below
+    absl::SleepFor(kAtMost);
+    std::_Exit(kSoftware);
+  })
+      .detach();
+  const std::string why = absl::StrCat("a step has not ended in ", seconds, " s: the device hangs");
+  LogError("step_hangs", {{"error", why}});
+  health.Enter(Health::Phase::kDraining);
+  server.SetNotServing();
+  engine.Abandon(why);
+  absl::SleepFor(kForMessages);  // on their way; the listener cannot be waited for, since calls wait for the engine
+  FlushLog();
+  std::_Exit(kSoftware);
+}
+
 // Serves until SIGTERM or SIGINT, then drains.
 int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& backend, const ModelOptions& options,
-          EdgeFiles& edge, Health& health) {
+          const MemoryRoom& room, EdgeFiles& edge, Health& health) {
   absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer;
   if (checkpoint.tokenizer_path()) {
     tokenizer = Tokenizer::Load(*checkpoint.tokenizer_path());
@@ -130,9 +162,8 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
   if (!model.ok()) return Fail(kConfig, model.status());
   const StateLayout& layout = (*model)->state_layout();
   const int64_t replay_bytes = ReplayBytes(config, checkpoint, options);
-  const absl::StatusOr<MemoryPlan> plan =
-      PlanMemory(WishOf(config, (*model)->weights().bytes + (*model)->workspace_bytes() + replay_bytes),
-                 layout.bytes_per_session());
+  const absl::StatusOr<MemoryPlan> plan = PlanMemory(
+      room, WishOf(config, (*model)->weights().bytes + (*model)->workspace_bytes(), replay_bytes), BytesOf(layout));
   if (!plan.ok()) return Fail(kConfig, plan.status());
   absl::StatusOr<StatePool> pool = StatePool::Create(backend, layout, plan->slots);
   if (!pool.ok()) return Fail(kConfig, pool.status());
@@ -228,6 +259,12 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
   if (!server.ok()) return Fail(kUnavailable, server.status());
   engine.Start();
   const FileWatch watch(WatchedEdgeFiles(config, edge, engine), metrics);
+  std::unique_ptr<Watchdog> watchdog;
+  if (const double seconds = StepMaxSeconds(config, backend); seconds > 0) {
+    watchdog = std::make_unique<Watchdog>(health, Seconds(seconds), [seconds, &engine, &server, &health] {
+      LeaveHung(seconds, engine, **server, health);
+    });
+  }
   health.Enter(Health::Phase::kServing);
 
   LogInfo("ready", {{"grpc", (*server)->address()},
@@ -306,27 +343,25 @@ int Main(const std::vector<std::string>& args) {
   if (!backend.ok()) return Fail(kConfig, backend.status());
   const ModelOptions options = OptionsFor(*config, (*checkpoint)->config());
 
-  if (config->describe || config->check_config) {
-    const DType stored = options.weights.dtype.value_or((*checkpoint)->find("model.embed_tokens.weight")->dtype);
-    const StateLayout layout((*checkpoint)->config(), {.state_dtype = (*backend)->activation_dtype(),
-                                                       .ring_dtype = (*backend)->ring_dtype(stored),
-                                                       .max_positions = options.max_positions});
-    const int64_t weights = WeightBytes(**checkpoint, options.weights);
-    const int64_t replay_bytes = ReplayBytes(*config, **checkpoint, options);
-    const absl::StatusOr<MemoryPlan> plan =
-        PlanMemory(WishOf(*config, weights + replay_bytes), layout.bytes_per_session());
-    if (!plan.ok()) return Fail(kConfig, plan.status());
-    if (config->describe) {
-      std::fputs(Describe(**checkpoint, layout, NameOf(options.weights, **checkpoint), weights, replay_bytes,
-                          plan->slots, plan->memory_bytes)
-                     .c_str(),
-                 stdout);
-    } else {
-      std::printf("ok\n");
-    }
+  // Before anything is loaded: whether the weights and a session fit at all.
+  const MemoryRoom room = {.host = AvailableMemoryBytes(), .device = (*backend)->FreeDeviceBytes()};
+  const DType stored = options.weights.dtype.value_or((*checkpoint)->find("model.embed_tokens.weight")->dtype);
+  const StateLayout layout((*checkpoint)->config(), {.state_dtype = (*backend)->activation_dtype(),
+                                                     .ring_dtype = (*backend)->ring_dtype(stored),
+                                                     .max_positions = options.max_positions});
+  const int64_t weights = WeightBytes(**checkpoint, options.weights);
+  const int64_t replay_bytes = ReplayBytes(*config, **checkpoint, options);
+  const absl::StatusOr<MemoryPlan> plan = PlanMemory(room, WishOf(*config, weights, replay_bytes), BytesOf(layout));
+  if (!plan.ok()) return Fail(kConfig, plan.status());
+  if (config->describe) {
+    std::fputs(Describe(**checkpoint, layout, NameOf(options.weights, **checkpoint), weights, replay_bytes,
+                        plan->slots, plan->memory_bytes)
+                   .c_str(),
+               stdout);
     return kOk;
   }
-  return Serve(*config, **checkpoint, **backend, options, *edge, health);
+  if (config->check_config) return std::printf("ok\n"), kOk;
+  return Serve(*config, **checkpoint, **backend, options, room, *edge, health);
 }
 
 }  // namespace

@@ -43,7 +43,7 @@ class Chat final : public Command {
 
   void AddFlags(FlagSet& flags) override {
     flags.Section("Session");
-    flags.Value("session", "NAME", "The session. Default: a new one, which the server names.",
+    flags.Value("session", "NAME", "The session. Default: a new one, with a name of its own.",
                 [this](absl::string_view name) {
                   session_ = SessionName(name);
                   return absl::OkStatus();
@@ -86,13 +86,14 @@ class Chat final : public Command {
   }
 
  private:
-  // Makes a session that the server names, and says so. Returns the ExitCode, reported where it is not kOk.
+  // Makes a session, and says its name. Returns the ExitCode, reported where it is not kOk.
   int MakeOwnSession(const Options& options, Io& io) {
+    v1::CreateSessionRequest request;
     v1::CreateSessionResponse response;
-    const auto stub = v1::SessionService::NewStub(Connect(options));
-    const int exit_code = RunCall(options, io, [&](grpc::ClientContext& context) {
-      return stub->CreateSession(&context, v1::CreateSessionRequest(), &response);
-    });
+    request.set_session_id(DrawnSessionId());
+    const auto stub = v1::SessionService::NewStub(Connect(options, SessionName(request.session_id())));
+    const int exit_code = RunCall(
+        options, io, [&](grpc::ClientContext& context) { return stub->CreateSession(&context, request, &response); });
     if (exit_code != kOk) return exit_code;
     session_ = response.session().name();
     io.err << "made " << session_ << "; barista chat --session=" << SessionId(session_) << " comes back to it"

@@ -29,7 +29,7 @@ struct Action {
 
 constexpr size_t kAnyNumber = SIZE_MAX;
 constexpr Action kActions[] = {
-    {"create", "[NAME]", "request_id", "make an empty session; without NAME the server names it", 0, 1, CreateSession},
+    {"create", "[NAME]", "request_id", "make an empty session; without NAME it gets one", 0, 1, CreateSession},
     {"get", "NAME", "", "show a session, and what it can be rewound to", 1, 1, GetSession},
     {"list", "", "", "show all sessions", 0, 0, ListSessions},
     {"fork", "NAME COPY...", "repeat_parent request_id", "copy a session; each copy then goes its own way", 2,

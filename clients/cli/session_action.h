@@ -51,6 +51,17 @@ std::string SessionOf(const Request& request) {
   }
 }
 
+// Sets the id of the session that the request makes: that word, or a drawn one. With a request_id the server draws it,
+// since a repeated call must ask for the same.
+template <typename Request>
+void NameNewSession(const SessionCall& call, size_t word, Request& request) {
+  if (word < call.words.size()) {
+    request.set_session_id(SessionId(call.words[word]));
+  } else if (!call.flags.request_id.has_value()) {
+    request.set_session_id(DrawnSessionId());
+  }
+}
+
 // One RPC of SessionService, with the request_id of the flags where it has been given.
 template <typename Request, typename Response>
 int CallSessions(const SessionCall& call,

@@ -15,7 +15,7 @@ using Stub = v1::SessionService::StubInterface;
 int CreateSession(const SessionCall& call) {
   v1::CreateSessionRequest request;
   v1::CreateSessionResponse response;
-  if (!call.words.empty()) request.set_session_id(SessionId(call.words[0]));
+  NameNewSession(call, 0, request);
   const int exit_code = CallSessions(call, &Stub::CreateSession, request, response);
   if (exit_code == kOk) PrintSession(response.session(), call.options, call.io);
   return exit_code;
@@ -95,7 +95,7 @@ int ExportSession(const SessionCall& call) {
 
 int ImportSession(const SessionCall& call) {
   v1::Session session;
-  const std::string id = call.words.size() > 1 ? SessionId(call.words[1]) : "";
+  const std::string id = call.words.size() > 1 ? SessionId(call.words[1]) : DrawnSessionId();
   const int exit_code = ImportFromFile(call.words[0], id, call.options, call.io, session);
   if (exit_code == kOk) PrintSession(session, call.options, call.io);
   return exit_code;

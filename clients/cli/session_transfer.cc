@@ -52,9 +52,9 @@ int ImportFromFile(const std::string& file, const std::string& id, const Options
   absl::StatusOr<std::string> piece = (*reader)->Next();
   if (!piece.ok()) return ReportInputError(piece.status(), options, io);
   v1::ImportSessionRequest request;
-  if (!id.empty()) request.set_session_id(id);
+  request.set_session_id(id);
   v1::ImportSessionResponse response;
-  const auto stub = v1::SessionService::NewStub(Connect(options, id.empty() ? "" : SessionName(id)));
+  const auto stub = v1::SessionService::NewStub(Connect(options, SessionName(id)));
   const int exit_code = RunCall(options, io, [&](grpc::ClientContext& context) {
     const auto writer = stub->ImportSession(&context, &response);
     do {  // an empty file too, for the server to refuse

@@ -13,7 +13,7 @@ namespace barista::cli {
 // Returns the ExitCode, reported where it is not kOk.
 int ExportToFile(const std::string& name, const std::string& file, const Options& options, Io& io, uint64_t& bytes);
 
-// Makes a session of the bytes of `file`, or of io.in for "-". `id` may be empty: the server draws one.
+// Makes a session of the bytes of `file`, or of io.in for "-". `id`: the session's.
 // Returns the ExitCode, reported where it is not kOk.
 int ImportFromFile(const std::string& file, const std::string& id, const Options& options, Io& io,
                    v1::Session& session);

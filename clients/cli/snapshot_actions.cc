@@ -24,7 +24,7 @@ int RestoreSnapshot(const SessionCall& call) {
   v1::RestoreSessionRequest request;
   v1::RestoreSessionResponse response;
   request.set_snapshot(SnapshotName(call.words[0]));
-  if (call.words.size() > 1) request.set_session_id(SessionId(call.words[1]));
+  NameNewSession(call, 1, request);
   if (call.flags.replace.has_value()) request.set_replace(*call.flags.replace);
   const int exit_code = CallSessions(call, &Stub::RestoreSession, request, response);
   if (exit_code == kOk) {

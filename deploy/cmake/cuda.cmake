@@ -15,7 +15,7 @@ if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
   set(CMAKE_CUDA_COMPILER ${BARISTA_NVCC})
 endif()
 
-# H100 and H200, and PTX that later cards translate when they load it. A release names more: 80-real;89-real;90a-real;...
+# H100 and H200, and PTX that later cards translate when they load it. A release names more (preset cuda-release).
 if(NOT CMAKE_CUDA_ARCHITECTURES)
   set(CMAKE_CUDA_ARCHITECTURES "90a-real;90-virtual" CACHE STRING "Cards that device code is compiled for")
 endif()

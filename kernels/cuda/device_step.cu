@@ -40,6 +40,19 @@ StepStage::~StepStage() {
   }
 }
 
+const DeviceStep& StepStage::StageDecodes(Segments segments, absl::Span<const int32_t> tokens,
+                                          absl::Span<const int64_t> positions, int64_t rows, CudaQueue& queue) {
+  segments_.assign(segments.begin(), segments.end());
+  tokens_.assign(tokens.begin(), tokens.end());
+  positions_.assign(positions.begin(), positions.end());
+  for (int64_t row = static_cast<int64_t>(segments_.size()); row < rows; ++row) {
+    segments_.push_back({.slot = -1, .row = static_cast<int32_t>(row), .rows = 0});
+  }
+  tokens_.resize(rows);
+  positions_.resize(rows);
+  return Stage(segments_, tokens_, positions_, queue);
+}
+
 const DeviceStep& StepStage::Stage(Segments segments, absl::Span<const int32_t> tokens,
                                    absl::Span<const int64_t> positions, CudaQueue& queue) {
   plan_.Make(segments, static_cast<int64_t>(positions.size()));

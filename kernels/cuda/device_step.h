@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -42,6 +43,10 @@ class StepStage {
   // Valid until the next Stage. tokens may be empty; positions has a row's position each.
   const DeviceStep& Stage(Segments segments, absl::Span<const int32_t> tokens, absl::Span<const int64_t> positions,
                           CudaQueue& queue);
+  // The same of decodes, each in a sequence of its own, followed by runs of no row up to `rows` of both: where the
+  // lists lie then depends on `rows` alone.
+  const DeviceStep& StageDecodes(Segments segments, absl::Span<const int32_t> tokens,
+                                 absl::Span<const int64_t> positions, int64_t rows, CudaQueue& queue);
   int64_t rows_max() const { return rows_max_; }
 
  private:
@@ -55,6 +60,9 @@ class StepStage {
   std::array<CUevent_st*, kCopies> copied_ = {};
   int next_ = 0;
   StepPlan plan_;
+  std::vector<Segment> segments_;  // of StageDecodes
+  std::vector<int32_t> tokens_;
+  std::vector<int64_t> positions_;
   DeviceStep step_;
 };
 

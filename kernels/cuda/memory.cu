@@ -1,5 +1,7 @@
 #include <cuda_runtime.h>
 
+#include <atomic>
+
 #include "absl/strings/str_cat.h"
 #include "kernels/cuda/memory.h"
 #include "kernels/cuda/status.h"
@@ -11,14 +13,27 @@ absl::Status Annotate(cudaError_t error, absl::string_view kind, size_t bytes, a
   return ToStatus(error, absl::StrCat(bytes, " bytes of ", kind, " memory for ", what));
 }
 
+std::atomic<int64_t> device_bytes = 0;
+
+void ReleaseDevice(std::byte* data, size_t bytes) {
+  cudaDeviceSynchronize();  // kernels of other streams may still write
+  cudaMemsetAsync(data, 0, bytes, nullptr);
+  cudaStreamSynchronize(nullptr);
+  cudaFree(data);
+  device_bytes -= static_cast<int64_t>(bytes);
+}
+
 }  // namespace
+
+int64_t DeviceBytes() { return device_bytes; }
 
 absl::StatusOr<Buffer> AllocateDevice(size_t bytes, absl::string_view what) {
   if (bytes == 0) return Buffer();
   void* data = nullptr;
   cudaError_t error = cudaMalloc(&data, bytes);
   if (error != cudaSuccess) return Annotate(error, "device", bytes, what);
-  Buffer buffer(static_cast<std::byte*>(data), bytes, [](std::byte* p, size_t) { cudaFree(p); });
+  device_bytes += static_cast<int64_t>(bytes);
+  Buffer buffer(static_cast<std::byte*>(data), bytes, ReleaseDevice);
   error = cudaMemsetAsync(data, 0, bytes, nullptr);
   if (error == cudaSuccess) error = cudaStreamSynchronize(nullptr);
   if (error != cudaSuccess) return Annotate(error, "device", bytes, what);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -9,8 +10,12 @@
 
 namespace barista {
 
-// Device memory, zeroed. Error: RESOURCE_EXHAUSTED naming `what` and the bytes.
+// Device memory, zeroed, and zeroed again before it is given back: what a session held is nobody else's. Error:
+// RESOURCE_EXHAUSTED naming `what` and the bytes.
 absl::StatusOr<Buffer> AllocateDevice(size_t bytes, absl::string_view what);
+
+// Bytes of device memory that this process has allocated so.
+int64_t DeviceBytes();
 
 // Host memory that a device copies from and to without a detour. Error: as above.
 absl::StatusOr<Buffer> AllocatePinned(size_t bytes, absl::string_view what);

@@ -9,7 +9,8 @@
 namespace barista {
 
 // Rows [row, row + rows) that one sequence passes through in order: a segment, or a chain of one-row segments
-// (view.h), whose row i ends in the slot of segment `segment + i`. One block of a kernel walks a run.
+// (view.h), whose row i ends in the slot of segment `segment + i`. One block of a kernel walks a run. A run of no row
+// fills up a recorded step (decode_graphs.h) and touches nothing; its slot is -1.
 struct Run {
   int32_t segment = 0;
   int32_t segments = 1;

@@ -30,6 +30,7 @@ __global__ void RglruKernel(DeviceStep step, const float* softplus_a, int64_t D,
   Shared shared;
   Gates* gates = shared.Take<Gates>(kRows * kChannels);
   const Run run = step.runs[blockIdx.y];
+  if (run.rows == 0) return;
   const int64_t d = int64_t{blockIdx.x} * kChannels + Lane();
   const bool mine = d < D;
   float h = 0;

@@ -18,6 +18,7 @@ struct SlotList {
 
 __global__ void KeepLastRowsKernel(DeviceStep step, DeviceRows x, int64_t D, DeviceSlots<float> to) {
   const Segment& s = step.segments[blockIdx.x];
+  if (s.rows == 0) return;
   const float* from = x.row(s.row + s.rows - 1);
   for (int64_t d = threadIdx.x; d < D; d += kThreads) to.slot(s.slot)[d] = from[d];
 }

@@ -33,6 +33,8 @@ void Call::Push(Event event) {
   bool was_empty;
   {
     absl::MutexLock lock(&mutex_);
+    if (finished_) return;
+    finished_ = std::holds_alternative<Finished>(event);
     was_empty = outbox_.empty();
     outbox_.push_back(std::move(event));
   }

@@ -20,8 +20,8 @@ namespace barista {
 
 class Call {
  public:
-  // `on_events`: called by the engine's thread, without locks held, when the outbox was empty and now is not. It must
-  // not block. outbox_events_max: the outbox counts as full from here on; the engine then pauses this call alone.
+  // `on_events`: called by the thread that pushes, without locks held, when the outbox was empty and now is not. It
+  // must not block. outbox_events_max: the outbox counts as full from here on; the engine then pauses this call alone.
   Call(Request request, size_t outbox_events_max, std::function<void()> on_events)
       : request_(std::move(request)), outbox_events_max_(outbox_events_max), on_events_(std::move(on_events)) {}
 
@@ -50,7 +50,7 @@ class Call {
   // then wakes the engine (Engine::Wake).
   std::optional<Event> Pop(bool& resumed);
 
-  // Engine's thread.
+  // Engine's thread; Finished from any. Nothing follows Finished: what is pushed after it is dropped.
   void Push(Event event);
   // Whether `events` more would fill the outbox. Events pushed while full are kept (the last step's tokens, Finished).
   bool full(size_t events) const;
@@ -62,6 +62,7 @@ class Call {
   std::atomic<Cancelled> cancelled_ = Cancelled::kNo;
   mutable absl::Mutex mutex_;
   std::deque<Event> outbox_ ABSL_GUARDED_BY(mutex_);
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<int32_t> fed_ ABSL_GUARDED_BY(mutex_);
   bool fed_last_ ABSL_GUARDED_BY(mutex_) = false;
   mutable bool reported_full_ ABSL_GUARDED_BY(mutex_) = false;

@@ -99,9 +99,8 @@ void Engine::Classify(ActiveCall& active) {
 void Engine::EndNonFinite(ActiveCall& active, absl::string_view where) {
   metrics_.state_nonfinite_total.Increment();
   if (active.session != nullptr) sessions_.Drop(*std::exchange(active.session, nullptr));
-  End(active, MakeError({.reason = ErrorReason::kNonFinite},
-                        absl::StrCat("the model made a value that is not finite at ", where, "; this call is lost",
-                                     active.request().session.empty() ? "" : ", and its session with it")));
+  const bool alone = active.request().session.empty();
+  End(active, NonFiniteError(where, alone ? "this call is lost" : "this call is lost, and its session with it"));
 }
 
 bool Engine::DeviceFailed() {
@@ -118,6 +117,18 @@ bool Engine::DeviceFailed() {
   }
   if (options_.on_device_failure) options_.on_device_failure(status);
   return true;
+}
+
+void Engine::Abandon(absl::string_view why) {
+  std::set<std::shared_ptr<Call>> calls;
+  {
+    absl::MutexLock lock(&mutex_);
+    draining_ = true;
+    calls = calls_;
+  }
+  for (const std::shared_ptr<Call>& call : calls) {
+    call->Push(Finished{.status = MakeError({.reason = ErrorReason::kEngineFailed}, why)});
+  }
 }
 
 void Engine::End(ActiveCall& active, absl::Status status, std::vector<double> class_logits) {
@@ -149,7 +160,9 @@ void Engine::End(ActiveCall& active, absl::Status status, std::vector<double> cl
     }
     sessions_.GiveBack(session);
   } else if (active.request().seal && status.ok()) {
-    finished.sealed = std::make_shared<const SessionCopy>(CopyWithState(active.choices[0].sequence, pool_));
+    auto copy = std::make_shared<SessionCopy>(CopyWithState(active.choices[0].sequence, pool_));
+    if (!copy->finite) finished.status = NonFiniteError("the end", "this call is lost");
+    if (copy->finite) finished.sealed = std::move(copy);
   }
   if (active.waits_for_session) {
     if (const absl::StatusOr<Session*> session = sessions_.Find(active.request().session); session.ok()) {
@@ -168,7 +181,7 @@ void Engine::End(ActiveCall& active, absl::Status status, std::vector<double> cl
   metrics_.request_generation_tokens.Observe(static_cast<double>(finished.usage.generated_tokens));
   {
     absl::MutexLock lock(&mutex_);
-    --in_engine_;
+    calls_.erase(active.call);
     load_.Leave(active.request().tenant, active.request().n, active.queued);
     if (!admitted && active.request().session.empty()) --waiting_count_;
   }

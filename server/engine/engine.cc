@@ -45,6 +45,7 @@ Engine::Engine(Model& model, StatePool& pool, const Tokenizer* tokenizer, Metric
       pace_(options.step_target_seconds, model.options().rows_max),
       latent_meter_(model, options.latent_sample_steps, metrics),
       drift_probe_(options.drift, pool, metrics, clock) {
+  model_.RecordDecodes(pool_);
   tiers_.SetTable(&sessions_);
   sessions_.SetTenants(&tenants_.policy());
   const int64_t rows = model.options().rows_max;
@@ -138,7 +139,7 @@ absl::StatusOr<std::shared_ptr<Call>> Engine::Submit(Request request, std::funct
   }
   std::shared_ptr<Call> call = active.call;
   submitted_.push_back(std::move(active));
-  ++in_engine_;
+  calls_.insert(call);
   if (!kept) metrics_.num_requests_waiting.Set(static_cast<double>(++waiting_count_));
   wake_.Signal();
   return call;
@@ -216,18 +217,19 @@ int64_t Engine::sessions() const {
 
 bool Engine::idle() const {
   absl::MutexLock lock(&mutex_);
-  return in_engine_ == 0;
+  return calls_.empty();
 }
 
 void Engine::Run() {
   while (true) {
-    if (options_.health != nullptr) options_.health->EnginePassed(clock_.Now());
+    if (options_.health != nullptr) options_.health->StepBegins(clock_.Now());
     const bool worked = Step();
+    if (options_.health != nullptr) options_.health->StepEnded();
     absl::MutexLock lock(&mutex_);
     if (stop_) return;
     if (!worked && submitted_.empty() && !woken_) {
       // Deadlines of calls that wait or are paused are looked at this often when nothing else happens.
-      const bool soon = in_engine_ > 0 || tiers_.ticking();
+      const bool soon = !calls_.empty() || tiers_.ticking();
       wake_.WaitWithTimeout(&mutex_, soon ? absl::Milliseconds(20) : absl::Seconds(1));
     }
     woken_ = false;
@@ -275,10 +277,7 @@ void Engine::TakeFed() {
       continue;
     }
     active.settling = sequence.pending >= 0 && !active.appended.empty();
-    if (active.fed_last && active.appended.empty()) {
-      active.prefilled = clock_.Now();
-      End(active, absl::OkStatus());
-    }
+    if (active.fed_last && active.appended.empty()) EndRead(active);
   }
   RemoveEnded();
 }

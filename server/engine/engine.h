@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -39,7 +40,7 @@ struct EngineOptions {
   int64_t checkpoint_bytes = 0;       // of states that are kept for rewinds and for prompts that begin alike; 0: none
   int64_t rewind_tokens_max = 256;    // that a session can be put back, from kept states
   int64_t prefix_tokens_min = 256;    // of a prompt whose state is worth keeping
-  Health* health = nullptr;           // told of each pass of the loop; may be null
+  Health* health = nullptr;           // told when a step begins and ends; may be null
   int64_t latent_sample_steps = 32;   // from one measured row of p(l|t) to the next; 0: none is measured
   DriftOptions drift;
   TierOptions tiers;  // its workers default to one that does everything at once
@@ -93,6 +94,9 @@ class Engine {
   bool idle() const;
   int64_t sessions() const;                                       // that exist, as of the last step
   int64_t sessions_max() const { return tiers_.sessions_max(); }  // that fit, in all tiers
+  // Any thread, where the engine's own hangs in a step: ends all calls with kEngineFailed and refuses new ones. What
+  // the engine's thread still tells them is dropped. The engine is of no use afterwards.
+  void Abandon(absl::string_view why);
   // Any other thread, after Start and Drain: ends the calls that still run, with Unavailable(kDraining). Returns when
   // they have ended and all that was posted before has run, so that sessions() is exact.
   void CutOff();
@@ -134,6 +138,7 @@ class Engine {
   void PutStart(ActiveCall& active);  // the state that the request brought
   absl::Status BeginRewind(ActiveCall& active);
   void ReplayOn(ActiveCall& active);    // a run of a rewind may be done
+  void EndRead(ActiveCall& active);     // of a call that draws nothing
   void UsePrefix(ActiveCall& active);   // the longest kept state that the prompt begins with
   void KeepPrefix(ActiveCall& active);  // the state, where it is wanted for later prompts
   void PromptRead(ActiveCall& active);  // all of it is in the state
@@ -175,7 +180,7 @@ class Engine {
   absl::CondVar wake_;
   std::deque<ActiveCall> submitted_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::function<void()>> posted_ ABSL_GUARDED_BY(mutex_);
-  size_t in_engine_ ABSL_GUARDED_BY(mutex_) = 0;  // calls submitted and not ended
+  std::set<std::shared_ptr<Call>> calls_ ABSL_GUARDED_BY(mutex_);  // submitted and not ended
   size_t waiting_count_ ABSL_GUARDED_BY(mutex_) = 0;
   TenantLoad load_ ABSL_GUARDED_BY(mutex_);
   int64_t slots_available_ ABSL_GUARDED_BY(mutex_) = 0;  // to calls without a session, as of the last step

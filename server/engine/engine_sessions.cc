@@ -160,7 +160,13 @@ void Engine::ReplayOn(ActiveCall& active) {
   if (!replay.done()) return;
   replay.Complete(active.choices[0].sequence);
   active.session->past.CutAfter(replay.target());
+  EndRead(active);
+}
+
+void Engine::EndRead(ActiveCall& active) {
   active.prefilled = clock_.Now();
+  const int32_t slot = active.choices[0].sequence.lease.slot();
+  if (!pool_.LastHiddenIsFinite(slot)) return EndNonFinite(active, "the text");
   End(active, absl::OkStatus());
 }
 
@@ -193,7 +199,8 @@ void Engine::KeepPrefix(ActiveCall& active) {
   active.keep_at.pop_back();
   auto copy = std::make_shared<SessionCopy>();  // without what belongs to this call alone
   copy->position = active.prompt_done;
-  copy->state = std::make_shared<const std::string>(pool_.Download(active.choices[0].sequence.lease.slot()));
+  CopyState(active.choices[0].sequence.lease.slot(), pool_, *copy);
+  if (!copy->finite) return;  // the call's first token will tell
   prefixes_.Keep(active.keys, absl::MakeConstSpan(active.prompt()).first(active.prompt_done), std::move(copy));
 }
 

@@ -72,6 +72,11 @@ absl::Status FieldError(absl::string_view field, absl::string_view message) {
                    absl::StrCat(field, ": ", message));
 }
 
+absl::Status NonFiniteError(absl::string_view where, absl::string_view lost) {
+  return MakeError({.reason = ErrorReason::kNonFinite},
+                   absl::StrCat("the model made a value that is not finite at ", where, "; ", lost));
+}
+
 ErrorDetail DetailOf(const absl::Status& status) {
   const absl::optional<absl::Cord> payload = status.GetPayload(kPayload);
   if (!payload) return {};

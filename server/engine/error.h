@@ -58,7 +58,8 @@ struct ErrorDetail {
 
 // The status code follows from the reason (proto/barista/v1/errors.proto). The message names value and limit.
 absl::Status MakeError(const ErrorDetail& detail, absl::string_view message);
-absl::Status FieldError(absl::string_view field, absl::string_view message);  // kInvalidField
+absl::Status FieldError(absl::string_view field, absl::string_view message);   // kInvalidField
+absl::Status NonFiniteError(absl::string_view where, absl::string_view lost);  // kNonFinite
 
 // The detail of a status made by MakeError; kInternal for any other.
 ErrorDetail DetailOf(const absl::Status& status);

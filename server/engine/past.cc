@@ -34,21 +34,30 @@ void Past::Read(absl::Span<const int32_t> tokens) {
 
 void Past::Drew(int32_t token) { Push(token, true); }
 
-void Past::Keep(Kind kind, const std::string& mark, int64_t tokens, std::shared_ptr<const SessionCopy> copy,
-                int64_t rewind_tokens_max, StateCache& cache) {
+void Past::Keep(Kind kind, const std::string& mark, int64_t tokens,
+                absl::FunctionRef<std::shared_ptr<const SessionCopy>()> copy, int64_t rewind_tokens_max,
+                StateCache& cache) {
+  std::shared_ptr<const KeptState> state;
+  if (tokens > 0) {
+    state = At(tokens);
+    if (state == nullptr) {
+      std::shared_ptr<const SessionCopy> made = copy();
+      if (!made->finite) return;  // the call that runs, or the next one, will tell
+      state = std::make_shared<const KeptState>(std::move(made), cache);
+    }
+  }
   if (kind == Kind::kMark) {
     checkpoints_.erase(std::remove_if(checkpoints_.begin(), checkpoints_.end(),
                                       [&](const Checkpoint& c) { return c.kind == kind && c.mark == mark; }),
                        checkpoints_.end());
   }
   if (tokens_.empty()) begin_ = tokens;
-  checkpoints_.push_back({kind, mark, tokens, copy == nullptr, copy});
-  if (copy != nullptr) cache.Keep(std::move(copy));
-  Trim(rewind_tokens_max, cache);
+  checkpoints_.push_back({kind, mark, tokens, std::move(state)});
+  Trim(rewind_tokens_max);
 }
 
 // Only the newest checkpoint at least rewind_tokens_max back, and those after it, are replayed from.
-void Past::Trim(int64_t rewind_tokens_max, StateCache& cache) {
+void Past::Trim(int64_t rewind_tokens_max) {
   const Checkpoint* floor = NearestBefore(end() - rewind_tokens_max);
   const auto oldest = std::find_if(checkpoints_.begin(), checkpoints_.end(), [](const auto& c) { return c.alive(); });
   int64_t keep_from = end();
@@ -62,10 +71,8 @@ void Past::Trim(int64_t rewind_tokens_max, StateCache& cache) {
   const auto useless = [&](const Checkpoint& c) {
     if (!c.alive() && c.kind != Kind::kTurn) return true;  // a turn counts, within reach or not
     const bool old = c.kind == Kind::kAnchor ? c.tokens < keep_from : c.kind == Kind::kTurn && turns > kTurnsMax;
-    if (!old) return false;
-    if (c.kind == Kind::kTurn) --turns;
-    if (!c.shared && !c.empty && c.alive()) cache.Drop(c.copy.lock());
-    return true;
+    if (old && c.kind == Kind::kTurn) --turns;
+    return old;
   };
   checkpoints_.erase(std::remove_if(checkpoints_.begin(), checkpoints_.end(), useless), checkpoints_.end());
   const int64_t drop = std::clamp<int64_t>(keep_from - begin_, 0, static_cast<int64_t>(tokens_.size()));
@@ -78,10 +85,9 @@ bool Past::IsBehind(int64_t tokens, int64_t distance) const {
   return checkpoints_.empty() || tokens - checkpoints_.back().tokens >= distance;
 }
 
-std::shared_ptr<const SessionCopy> Past::At(int64_t tokens) const {
+std::shared_ptr<const KeptState> Past::At(int64_t tokens) const {
   for (auto c = checkpoints_.rbegin(); c != checkpoints_.rend() && c->tokens >= tokens; ++c) {
-    if (c->tokens != tokens) continue;
-    if (std::shared_ptr<const SessionCopy> copy = c->copy.lock()) return copy;
+    if (c->tokens == tokens && c->alive()) return c->state;
   }
   return nullptr;
 }
@@ -99,7 +105,7 @@ const Past::Checkpoint* Past::NearestBefore(int64_t tokens) const {
 }
 
 RewindPlan Past::PlanFrom(const Checkpoint& checkpoint, int64_t tokens) const {
-  RewindPlan plan = {.tokens = tokens, .from = checkpoint.copy.lock()};
+  RewindPlan plan = {.tokens = tokens, .from = checkpoint.copy()};
   for (size_t r = 0; r < runs_.size(); ++r) {
     const int64_t run_end = r + 1 < runs_.size() ? runs_[r + 1].begin : end();
     const int64_t from = std::max(runs_[r].begin, checkpoint.tokens), to = std::min(run_end, tokens);
@@ -179,18 +185,6 @@ int64_t Past::turns() const {
     ++count;
   }
   return count;
-}
-
-void Past::DropAll(StateCache& cache) {
-  for (const Checkpoint& c : checkpoints_) {
-    if (const std::shared_ptr<const SessionCopy> copy = c.copy.lock(); copy != nullptr && !c.shared) cache.Drop(copy);
-  }
-  checkpoints_.clear();
-}
-
-Past Past::Share() {
-  for (Checkpoint& c : checkpoints_) c.shared = true;
-  return *this;
 }
 
 }  // namespace barista

@@ -3,7 +3,8 @@
 //
 // A checkpoint is taken where a call begins (a turn), where the caller asks for it (a mark), and at least every
 // `rewind_tokens_max` tokens (an anchor), so that any of the last rewind_tokens_max positions has one before it. All of
-// them lie in the StateCache and may give way there.
+// them lie in the StateCache and may give way there; one state serves all that were taken at its position, and those of
+// forks.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "server/engine/sequence.h"
@@ -35,6 +37,7 @@ struct RewindPlan {
   int64_t replayed() const;
 };
 
+// A value: a fork has a copy.
 class Past {
  public:
   enum class Kind : uint8_t { kTurn, kMark, kAnchor };
@@ -48,16 +51,15 @@ class Past {
   void Read(absl::Span<const int32_t> tokens);
   void Drew(int32_t token);
 
-  // A state of the session at its `tokens` now, kept in `cache`. Null: empty, at 0. The oldest turns give way beyond
-  // kTurnsMax, anchors once nothing is replayed from them.
-  void Keep(Kind kind, const std::string& mark, int64_t tokens, std::shared_ptr<const SessionCopy> copy,
-            int64_t rewind_tokens_max, StateCache& cache);
+  // The session's state at its `tokens` now, kept in `cache`, which outlives this. `copy` is asked for it, unless it is
+  // kept already or empty; one that is not finite is not kept. The oldest turns give way beyond kTurnsMax, anchors once
+  // nothing is replayed from them.
+  void Keep(Kind kind, const std::string& mark, int64_t tokens,
+            absl::FunctionRef<std::shared_ptr<const SessionCopy>()> copy, int64_t rewind_tokens_max, StateCache& cache);
   // A call begins, whether or not a checkpoint is taken: what is read next is a run of its own.
   void BeginCall() { call_began_ = true; }
   // Whether the newest checkpoint is at least this far behind.
   bool IsBehind(int64_t tokens, int64_t distance) const;
-  // The state kept at exactly these tokens, or null.
-  std::shared_ptr<const SessionCopy> At(int64_t tokens) const;
   bool HasMark(const std::string& name) const;
 
   // Errors: kRewindOutOfRange, kMarkNotFound, saying what is there.
@@ -70,31 +72,28 @@ class Past {
   std::vector<Mark> Marks() const;  // those whose state is kept
   int64_t LowestPosition(int64_t now, int64_t rewind_tokens_max) const;
   int64_t turns() const;
-  // None of it will be used again.
-  void DropAll(StateCache& cache);
-  // The past of a fork: the same states, kept once.
-  Past Share();
 
  private:
   struct Checkpoint {
     Kind kind;
     std::string mark;
     int64_t tokens;
-    bool empty;  // the session before its first token, which needs no copy
-    std::weak_ptr<const SessionCopy> copy;
-    bool shared = false;  // with a fork's: it is not this session's to drop
-    bool alive() const { return empty || !copy.expired(); }
+    std::shared_ptr<const KeptState> state;  // null: the session before its first token, which needs none
+    std::shared_ptr<const SessionCopy> copy() const { return state == nullptr ? nullptr : state->copy(); }
+    bool alive() const { return state == nullptr || state->copy() != nullptr; }
   };
   struct Run {
     int64_t begin;
     bool drawn;
   };
 
+  // What is kept at exactly these tokens, or null.
+  std::shared_ptr<const KeptState> At(int64_t tokens) const;
   int64_t end() const { return begin_ + static_cast<int64_t>(tokens_.size()); }
   const Checkpoint* NearestBefore(int64_t tokens) const;
   RewindPlan PlanFrom(const Checkpoint& checkpoint, int64_t tokens) const;
   void Push(int32_t token, bool drawn);
-  void Trim(int64_t rewind_tokens_max, StateCache& cache);
+  void Trim(int64_t rewind_tokens_max);
 
   std::vector<Checkpoint> checkpoints_;  // by tokens, oldest first
   int64_t begin_ = 0;                    // the session's tokens before tokens_[0]

@@ -35,6 +35,7 @@ struct SessionCopy {
   std::vector<TokenCount> counts;  // the id seen longest ago first
   DetokenizerState decoded;
   std::shared_ptr<const std::string> state;  // slot_bytes, shared by copies of the copy
+  bool finite = true;                        // false: the state holds a value that is not; nobody keeps it
 
   int64_t tokens() const { return position + (pending >= 0 ? 1 : 0); }
 };
@@ -43,11 +44,17 @@ struct SessionCopy {
 inline SessionCopy CopyWithoutState(const Sequence& from) {
   return {from.position, from.pending, from.draws, from.forks, from.counts.OldestFirst(), from.decoded, nullptr};
 }
+// Any thread, while nobody else uses the slot.
+inline void CopyState(int32_t slot, const StatePool& pool, SessionCopy& to) {
+  auto state = std::make_shared<const std::string>(pool.Download(slot));
+  to.finite = IsFinite(pool.layout(), *state);
+  to.state = std::move(state);
+}
 // All of it.
 inline SessionCopy CopyWithState(const Sequence& from, const StatePool& pool) {
   from.lease.AssertOwner();
   SessionCopy copy = CopyWithoutState(from);
-  copy.state = std::make_shared<const std::string>(pool.Download(from.lease.slot()));
+  CopyState(from.lease.slot(), pool, copy);
   return copy;
 }
 inline void SetWithoutState(const SessionCopy& from, Sequence& to) {

@@ -25,6 +25,10 @@ uint64_t ForkedDraws(uint64_t parent, uint32_t ordinal) {
   return (x ^ (x >> 31)) | (uint64_t{1} << 63);
 }
 
+absl::Status NonFiniteState(absl::string_view key) {
+  return NonFiniteError(absl::StrCat("sessions/", SessionIdOf(key)), "its state is kept nowhere");
+}
+
 }  // namespace
 
 std::string SessionIdOf(absl::string_view key) { return std::string(key.substr(key.find('@') + 1)); }
@@ -118,11 +122,14 @@ absl::StatusOr<std::vector<Session*>> SessionTable::Fork(const std::string& key,
   Sequence* from = parent.tier == Tier::kHost ? nullptr : parent.running != nullptr ? parent.running : &parent.idle;
   const uint64_t parent_draws = from != nullptr ? from->draws : parent.copy->draws;
   uint32_t forks = from != nullptr ? from->forks : parent.copy->forks;
-  std::shared_ptr<const SessionCopy> copy;  // made once, where a child gets no slot
+  const bool too_few_slots = parent.tier == Tier::kDevice && slots_.available() < static_cast<int64_t>(children.size());
+  std::shared_ptr<const SessionCopy> copy;  // of children that get no slot
+  if (parent.tier == Tier::kHost || too_few_slots) copy = CopyOf(parent);
+  if (copy != nullptr && !copy->finite) return NonFiniteState(key);
   std::vector<Session*> made;
   for (size_t i = 0; i < children.size(); ++i) {
     Session* child = Add(children[i], epochs.empty() ? 0 : epochs[i]);
-    child->past = parent.past.Share();
+    child->past = parent.past;
     made.push_back(child);
     const uint64_t draws = repeat_parent ? parent_draws : ForkedDraws(parent_draws, forks++);
     if (parent.tier == Tier::kEmpty) {
@@ -139,7 +146,6 @@ absl::StatusOr<std::vector<Session*>> SessionTable::Fork(const std::string& key,
       tiers_.SetTier(*child, Tier::kDevice);
       continue;
     }
-    if (copy == nullptr) copy = CopyOf(parent);
     auto own = std::make_shared<SessionCopy>(*copy);
     own->draws = draws;
     own->forks = 0;
@@ -167,7 +173,9 @@ std::shared_ptr<const SessionCopy> SessionTable::CopyOf(const Session& session) 
 absl::StatusOr<std::shared_ptr<const SessionCopy>> SessionTable::Export(const std::string& key) const {
   absl::StatusOr<Session*> session = Find(key);
   if (!session.ok()) return session.status();
-  return CopyOf(**session);
+  std::shared_ptr<const SessionCopy> copy = CopyOf(**session);
+  if (!copy->finite) return NonFiniteState(key);
+  return copy;
 }
 
 absl::StatusOr<Session*> SessionTable::Import(const std::string& key, std::shared_ptr<const SessionCopy> copy,
@@ -184,7 +192,6 @@ absl::StatusOr<Session*> SessionTable::Replace(const std::string& key, std::shar
   if (!found.ok()) return found;
   Session& session = **found;
   if (session.busy() || session.moving) return SessionBusy(key);
-  session.past.DropAll(states_);
   session.past = Past();
   PutCopy(session, std::move(copy));
   return &session;
@@ -257,7 +264,7 @@ void SessionTable::GiveBack(Session& session) {
 }
 
 void SessionTable::Drop(Session& session) {
-  session.past.DropAll(states_);
+  session.past = Past();
   const auto it = sessions_.find(session.key);
   std::unique_ptr<Session> owned = std::move(it->second);
   sessions_.erase(it);
@@ -273,11 +280,8 @@ void SessionTable::EraseLeaving(Session& session) {
 
 void SessionTable::Checkpoint(Session& session, Past::Kind kind, const std::string& mark) {
   if (!states_.on()) return;
-  const int64_t tokens = session.tokens();
-  std::shared_ptr<const SessionCopy> copy;
-  if (tokens > 0) copy = session.past.At(tokens);
-  if (tokens > 0 && copy == nullptr) copy = CopyOf(session);
-  session.past.Keep(kind, mark, tokens, std::move(copy), rewind_tokens_max_, states_);
+  session.past.Keep(
+      kind, mark, session.tokens(), [&] { return CopyOf(session); }, rewind_tokens_max_, states_);
 }
 
 absl::Status SessionTable::CheckRoom(int64_t sessions) const {

@@ -86,11 +86,11 @@ class SessionTable {
   absl::Status Delete(
       const std::string& key, std::function<void(const absl::Status&)> gone = [](const absl::Status&) {});
   // Copies of `key` as it is between two steps, all or none. `repeat_parent`: with the same stream of random numbers.
-  // Errors: those of Find and Create; kSessionBusy where the state is not in memory (any more).
+  // Errors: those of Find and Create; kSessionBusy where the state is not in memory (any more); kNonFinite.
   absl::StatusOr<std::vector<Session*>> Fork(const std::string& key, absl::Span<const std::string> children,
                                              bool repeat_parent, absl::Span<const uint64_t> epochs = {});
 
-  // To the host's memory and back. Errors: those of Find; of Create. The state is in memory.
+  // To the host's memory and back. Errors: those of Find, and kNonFinite; of Create. The state is in memory.
   absl::StatusOr<std::shared_ptr<const SessionCopy>> Export(const std::string& key) const;
   absl::StatusOr<Session*> Import(const std::string& key, std::shared_ptr<const SessionCopy> copy, uint64_t epoch = 0);
   // Puts an existing session to the copy; its past begins there. Errors: kSessionNotFound, kSessionBusy; the latter

@@ -1,5 +1,5 @@
 // Kept states within a budget of bytes: the longest unused gives way. Who may want one again holds a weak pointer to
-// it, which ends when the state does. The engine's thread only.
+// it, which ends when the state does, or shares a KeptState. The engine's thread only.
 #pragma once
 
 #include <cstdint>
@@ -32,6 +32,26 @@ class StateCache {
   int64_t bytes_ = 0;
   std::list<std::shared_ptr<const SessionCopy>> order_;  // the longest unused first
   absl::flat_hash_map<const SessionCopy*, std::list<std::shared_ptr<const SessionCopy>>::iterator> places_;
+};
+
+// A state that its holders may want again: it is dropped with the last of them. The cache outlives it.
+class KeptState {
+ public:
+  KeptState(const std::shared_ptr<const SessionCopy>& copy, StateCache& cache) : copy_(copy), cache_(cache) {
+    cache.Keep(copy);
+  }
+  ~KeptState() {
+    if (const auto copy = copy_.lock()) cache_.Drop(copy);
+  }
+  KeptState(const KeptState&) = delete;
+  KeptState& operator=(const KeptState&) = delete;
+
+  // Null once it has given way.
+  std::shared_ptr<const SessionCopy> copy() const { return copy_.lock(); }
+
+ private:
+  const std::weak_ptr<const SessionCopy> copy_;
+  StateCache& cache_;
 };
 
 }  // namespace barista

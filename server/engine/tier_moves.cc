@@ -35,10 +35,11 @@ void Tiers::StartDown(Session& session) {
   session.idle.lease.AssertOwner();
   const auto copy = std::make_shared<SessionCopy>(CopyWithoutState(session.idle));
   options_.device_worker->Run([this, &session, copy, slot = session.idle.lease.slot()] {
-    copy->state = std::make_shared<const std::string>(pool_.Download(slot));
+    CopyState(slot, pool_, *copy);
     post_([this, &session, copy] {
       --leaving_slots_;
       session.idle = Sequence();  // the one tier where an evicted session's slot comes free
+      if (!copy->finite) return LostNonFinite(session);
       session.copy = copy;
       if (!session.deleted) SetTier(session, Tier::kHost);
       metrics_.evictions("host").Increment();
@@ -192,8 +193,7 @@ void Tiers::Arrived(Session& session, absl::StatusOr<LabelledSession> read, uint
   if (read.ok()) {
     metrics_.returns(StoreOf(session.tier)).Increment();
     if (session.tier == Tier::kRegistry && !IsAsParked(session, *read)) {
-      session.past.DropAll(table_->states_);  // another server has advanced it
-      session.past = Past();
+      session.past = Past();  // another server has advanced it
     }
     session.epoch = epoch;
     session.unknown = false;
@@ -227,6 +227,11 @@ void Tiers::Lost(Session& session) {
   metrics_.sessions_fenced_total.Increment();
   session.epoch = 0;
   End(session, SessionNotFound(session.key));
+}
+
+void Tiers::LostNonFinite(Session& session) {
+  metrics_.state_nonfinite_total.Increment();
+  End(session, NonFiniteError(NameOf(session.key), "it is lost"));
 }
 
 void Tiers::End(Session& session, const absl::Status& why) {

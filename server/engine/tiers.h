@@ -109,7 +109,8 @@ class Tiers {
   void Unsure(Session& session);  // the registry is asked again whether the session is held
   void Ask(Session& session);
   absl::Status UnsureError(const Session& session) const;
-  void Lost(Session& session);                          // its epoch is not the newest: another server has the name
+  void Lost(Session& session);  // its epoch is not the newest: another server has the name
+  void LostNonFinite(Session& session);
   void End(Session& session, const absl::Status& why);  // of a move that found that there is no such session
   void HandOver(const std::string& key);
   void Pause(Tier tier);

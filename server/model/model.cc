@@ -45,7 +45,9 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Make(const Checkpoint& checkpoint,
                                      .ring_dtype = backend.ring_dtype(weights.dtype),
                                      .max_positions = options.max_positions};
   std::unique_ptr<Model> model(new Model(checkpoint.config(), backend, options, std::move(weights), layout));
-  if (absl::Status status = backend.Reserve(model->LargestStep()); !status.ok()) return status;
+  const absl::StatusOr<int64_t> reserved = backend.Reserve(model->LargestStep());
+  if (!reserved.ok()) return reserved.status();
+  model->reserved_bytes_ = *reserved;
   if (absl::Status status = model->AllocateWorkspace(); !status.ok()) return status;
   return model;
 }
@@ -144,21 +146,42 @@ absl::Status Model::AllocateWorkspace() {
   return absl::OkStatus();
 }
 
+void Model::RecordDecodes(const StatePool& pool) {
+  const int64_t rows_max = options_.rows_max, wanted = std::min<int64_t>(pool.slots(), rows_max);
+  std::vector<Segment> segments;
+  const std::vector<int32_t> tokens(rows_max, 0);
+  for (int64_t rows = 1, recorded = 0; recorded < wanted && rows <= rows_max; ++rows) {
+    segments.push_back({.slot = 0, .row = static_cast<int32_t>(rows - 1), .rows = 1});
+    const absl::Span<const int32_t> step = absl::MakeConstSpan(tokens).first(rows);
+    if (!backend_.BeginRecording(segments, step, PositionsOf(segments, rows))) continue;
+    Layers(segments, step, pool);
+    backend_.EndRecording();
+    recorded = rows;
+    recorded_ = &pool;
+  }
+}
+
 void Model::Forward(Segments segments, absl::Span<const int32_t> tokens, const StatePool& pool,
                     absl::Span<const int32_t> sampled) {
-  const int64_t rows = static_cast<int64_t>(tokens.size());
   sampled_ = sampled;
   sampled_rows_ = static_cast<int64_t>(sampled.size());
-  Begin(segments, tokens);
+  const bool may_replay = recorded_ == &pool && sampled.empty();
+  if (!Begin(segments, tokens, may_replay)) Layers(segments, tokens, pool);
+  sampled_ = {};
+}
+
+void Model::Layers(Segments segments, absl::Span<const int32_t> tokens, const StatePool& pool) {
+  const int64_t rows = static_cast<int64_t>(tokens.size());
+  Embed(tokens, rows);
   for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) Block(layer, segments, rows, pool);
   End(segments, rows, pool);
-  sampled_ = {};
 }
 
 absl::Status Model::ForwardFrom(const Checkpoint& checkpoint, absl::FunctionRef<bool()> go_on, Segments segments,
                                 absl::Span<const int32_t> tokens, const StatePool& pool) {
   const int64_t rows = static_cast<int64_t>(tokens.size());
-  Begin(segments, tokens);
+  Begin(segments, tokens, false);
+  Embed(tokens, rows);
   for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) {
     if (!go_on()) return absl::CancelledError("told to stop");
     absl::StatusOr<LayerWeights> weights = LoadLayerWeights(checkpoint, backend_, options_.weights, layer);
@@ -171,12 +194,15 @@ absl::Status Model::ForwardFrom(const Checkpoint& checkpoint, absl::FunctionRef<
   return go_on() ? absl::OkStatus() : absl::CancelledError("told to stop");
 }
 
-void Model::Begin(Segments segments, absl::Span<const int32_t> tokens) {
+absl::Span<const int64_t> Model::PositionsOf(Segments segments, int64_t rows) {
   for (const Segment& s : segments) {
     for (int64_t i = 0; i < s.rows; ++i) positions_[s.row + i] = s.position + i;
   }
-  backend_.BeginStep(segments, tokens, absl::MakeConstSpan(positions_).first(tokens.size()));
-  Embed(tokens, static_cast<int64_t>(tokens.size()));
+  return absl::MakeConstSpan(positions_).first(rows);
+}
+
+bool Model::Begin(Segments segments, absl::Span<const int32_t> tokens, bool may_replay) {
+  return backend_.BeginStep(segments, tokens, PositionsOf(segments, static_cast<int64_t>(tokens.size())), may_replay);
 }
 
 void Model::End(Segments segments, int64_t rows, const StatePool& pool) {

@@ -42,8 +42,12 @@ class Model {
   const StateLayout& state_layout() const { return layout_; }
   const Weights& weights() const { return weights_; }
   const ModelOptions& options() const { return options_; }
-  int64_t workspace_bytes() const { return static_cast<int64_t>(memory_.size()); }
+  int64_t workspace_bytes() const { return static_cast<int64_t>(memory_.size()) + reserved_bytes_; }
   Backend& backend() const { return backend_; }
+
+  // Where the backend can record steps: records those of decodes alone, of up to as many rows as the pool has slots.
+  // Before the first Forward; `pool` is then that of every Forward, and stays.
+  void RecordDecodes(const StatePool& pool);
 
   // Runs `tokens` (row r belongs to the segment that covers row r; rows are covered exactly once, in order) through all
   // layers, advancing the slots' states in place, and leaves each segment's last hidden row in its slot.
@@ -85,7 +89,9 @@ class Model {
   absl::Status AllocateWorkspace();
   StepSizes LargestStep() const;
 
-  void Begin(Segments segments, absl::Span<const int32_t> tokens);
+  absl::Span<const int64_t> PositionsOf(Segments segments, int64_t rows);
+  bool Begin(Segments segments, absl::Span<const int32_t> tokens, bool may_replay);  // true: that was all
+  void Layers(Segments segments, absl::Span<const int32_t> tokens, const StatePool& pool);
   void End(Segments segments, int64_t rows, const StatePool& pool);
   void KeepSampled(int64_t layer, const Rows& p);
   void Embed(absl::Span<const int32_t> tokens, int64_t rows);
@@ -105,6 +111,8 @@ class Model {
   StateLayout layout_;
   std::optional<StatePool> scratch_state_;  // one slot for the mixers of a classifier
 
+  int64_t reserved_bytes_ = 0;  // the backend's own workspace
+
   Buffer memory_;   // of all of the following, each [rows_max, its columns]
   Rows x_;          // the residual stream [D]; after Forward the normalised hidden rows
   Rows h_;          // normalised input of a sub-layer [D]
@@ -123,7 +131,8 @@ class Model {
   absl::Span<const int32_t> sampled_;  // of the Forward under way
   int64_t sampled_rows_ = 0;           // of the last one
   std::vector<int64_t> positions_;
-  std::vector<LinearCall> calls_;  // of the product that Mix builds
+  const StatePool* recorded_ = nullptr;  // with whose slots decodes were recorded
+  std::vector<LinearCall> calls_;        // of the product that Mix builds
 };
 
 }  // namespace barista

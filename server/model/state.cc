@@ -7,6 +7,36 @@
 #include "absl/strings/str_cat.h"
 
 namespace barista {
+namespace {
+
+// Whether any of `count` elements is NaN or infinite, but for `allowed`: all bits of such a one's exponent are set.
+template <class Bits>
+bool AnySpecial(const char* elements, int64_t count, Bits exponent, Bits allowed) {
+  unsigned any = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    Bits bits;
+    std::memcpy(&bits, elements + i * sizeof(Bits), sizeof(Bits));
+    any |= static_cast<unsigned>((bits & exponent) == exponent) & static_cast<unsigned>(bits != allowed);
+  }
+  return any != 0;
+}
+
+// allow_minus_inf: of f32 and f64.
+bool IsFinite(const char* elements, DType dtype, int64_t count, bool allow_minus_inf) {
+  switch (dtype) {
+    case DType::kF64:
+      return !AnySpecial<uint64_t>(elements, count, 0x7ff0ull << 48, allow_minus_inf ? 0xfff0ull << 48 : 0);
+    case DType::kF32:
+      return !AnySpecial<uint32_t>(elements, count, 0x7f800000u, allow_minus_inf ? 0xff800000u : 0);
+    case DType::kBF16:
+      return !AnySpecial<uint16_t>(elements, count, 0x7f80, 0);
+    case DType::kF16:
+      return !AnySpecial<uint16_t>(elements, count, 0x7c00, 0);
+  }
+  return false;
+}
+
+}  // namespace
 
 std::string_view Name(StateKind kind) {
   switch (kind) {
@@ -96,6 +126,13 @@ std::string FreshState(const StateLayout& layout) {
   return state;
 }
 
+bool IsFinite(const StateLayout& layout, absl::string_view state) {
+  for (const StateComponent& c : layout.components()) {
+    if (!IsFinite(state.data() + c.offset, c.dtype, c.count, c.kind == StateKind::kLatentMax)) return false;
+  }
+  return true;
+}
+
 void StatePool::Init(int32_t slot) {
   for (const StateComponent& c : layout_->components()) {
     backend_->Fill(memory_.data() + slot * layout_->slot_bytes() + c.offset, c.dtype, c.count, c.fill);
@@ -115,6 +152,13 @@ std::string StatePool::Download(int32_t slot) const {
 
 void StatePool::Upload(int32_t slot, const void* from) {
   backend_->Upload(memory_.data() + slot * layout_->slot_bytes(), from, layout_->slot_bytes());
+}
+
+bool StatePool::LastHiddenIsFinite(int32_t slot) const {
+  const StateComponent& c = layout_->components()[layout_->find(-1, StateKind::kLastHidden)];
+  std::string row(c.count * SizeOf(c.dtype), '\0');
+  backend_->Download(row.data(), memory_.data() + slot * layout_->slot_bytes() + c.offset, row.size());
+  return IsFinite(row.data(), c.dtype, c.count, false);
 }
 
 void StatePool::Poison(int32_t slot) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "kernels/backend.h"
 #include "server/model/config.h"
 
@@ -69,6 +70,8 @@ class StateLayout {
 
 // An empty session's slot_bytes.
 std::string FreshState(const StateLayout& layout);
+// Whether the slot_bytes `state` hold neither NaN nor infinity, but for running maxima that are still -inf.
+bool IsFinite(const StateLayout& layout, absl::string_view state);
 
 // The memory of all slots, allocated once. Owned by the engine and used by its thread; who may use which slot is
 // engine/slots.h's business. A slot's content is undefined until Init or Copy.
@@ -86,6 +89,9 @@ class StatePool {
   // The slot_bytes of a slot, to the host and back. Any thread, while nobody else uses the slot.
   std::string Download(int32_t slot) const;
   void Upload(int32_t slot, const void* from);
+  // Of the row that the slot's last token left: not, once anything that the token read or made is not.
+  bool LastHiddenIsFinite(int32_t slot) const;
+  const StateLayout& layout() const { return *layout_; }
 
  private:
   StatePool(Backend& backend, const StateLayout& layout, int32_t slots, Buffer memory)

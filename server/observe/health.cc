@@ -5,10 +5,10 @@
 namespace barista {
 
 absl::Status Health::Live(TimePoint now) const {
-  const TimePoint last = last_pass_;
-  if (last == TimePoint() || now - last <= kPassMax) return absl::OkStatus();
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now - last).count();
-  return absl::UnavailableError(absl::StrCat("the engine hangs: no pass of its loop for ", seconds, " s"));
+  const TimePoint began = step_began_;
+  if (began == TimePoint() || now - began <= kStepMax) return absl::OkStatus();
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now - began).count();
+  return absl::UnavailableError(absl::StrCat("the engine hangs: its step has taken ", seconds, " s so far"));
 }
 
 absl::Status Health::Ready() const {

@@ -11,22 +11,25 @@ namespace barista {
 class Health {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
-  // A pass of the engine's loop that takes longer hangs: a step takes seconds at most.
-  static constexpr std::chrono::seconds kPassMax{60};
+  // A step that takes longer hangs, whatever computes it.
+  static constexpr std::chrono::seconds kStepMax{60};
 
   enum class Phase { kLoading, kServing, kDraining };
   void Enter(Phase phase) { phase_ = phase; }
-  // The engine's thread, at the beginning of each pass of its loop; it makes one a second at least.
-  void EnginePassed(TimePoint now) { last_pass_ = now; }
+  // The engine's thread, around each step.
+  void StepBegins(TimePoint now) { step_began_ = now; }
+  void StepEnded() { step_began_ = TimePoint(); }
+  // When the step under way began; TimePoint() between steps.
+  TimePoint step_began() const { return step_began_; }
 
-  // Unavailable with one line of reason: the engine's thread has made no pass for kPassMax.
+  // Unavailable with one line of reason: the step under way takes longer than kStepMax.
   absl::Status Live(TimePoint now) const;
   // Unavailable with one line of reason: the model is being loaded, or the server drains.
   absl::Status Ready() const;
 
  private:
   std::atomic<Phase> phase_ = Phase::kLoading;
-  std::atomic<TimePoint> last_pass_ = TimePoint();  // none yet
+  std::atomic<TimePoint> step_began_ = TimePoint();
 };
 
 }  // namespace barista

@@ -113,17 +113,18 @@ grpc::ServerUnaryReactor* SessionService::SnapshotSession(grpc::CallbackServerCo
     finish(status);
   };
   // Only what reaches the store waits for it: the session is copied first.
-  return AnswerOnce(*context, "SnapshotSession", request->request_id(), *request, *response, checked,
-                    [&](const Finish& finish) {
-                      return serving_.engine.PostFor(
-                          *key, [this, finish, keep, key = *key](SessionTable& sessions, const absl::Status& brought) {
-                            if (!brought.ok()) return finish(brought);
-                            const absl::StatusOr<Session*> session = sessions.Find(key);
-                            if (!session.ok()) return finish(session.status());
-                            serving_.background.Run([keep, finish, key, copy = *sessions.Export(key),
-                                                     made = (*session)->made] { keep(key, copy, made, finish); });
-                          });
-                    });
+  return AnswerOnce(
+      *context, "SnapshotSession", request->request_id(), *request, *response, checked, [&](const Finish& finish) {
+        return serving_.engine.PostFor(
+            *key, [this, finish, keep, key = *key](SessionTable& sessions, const absl::Status& brought) {
+              if (!brought.ok()) return finish(brought);
+              const absl::StatusOr<std::shared_ptr<const SessionCopy>> copy = sessions.Export(key);
+              if (!copy.ok()) return finish(copy.status());
+              serving_.background.Run([keep, finish, key, copy = *copy, made = (*sessions.Find(key))->made] {
+                keep(key, copy, made, finish);
+              });
+            });
+      });
 }
 
 grpc::ServerUnaryReactor* SessionService::RestoreSession(grpc::CallbackServerContext* context,

@@ -91,8 +91,11 @@ absl::StatusOr<Sealer> Sealer::FromFile(const std::string& path) {
   struct stat info;
   if (fstat(fd, &info) != 0) return failed("cannot stat it");
   if (!S_ISREG(info.st_mode)) return wrong("it is no regular file");
-  if ((info.st_mode & 077) != 0) {
-    return wrong("its mode lets group or others in; it must be 0600 or 0400");
+  // root may let a group read its file, as Kubernetes does with a Secret for a server that is not root.
+  const bool of_root = info.st_uid == 0;
+  if ((info.st_mode & (of_root ? 037 : 077)) != 0) {
+    return wrong("its mode lets ", of_root ? "others in, or its group write" : "group or others in",
+                 "; it must be 0600 or 0400, or 0440 and root's");
   }
 
   char content[kFileBytesMax + 1];

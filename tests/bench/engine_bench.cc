@@ -1,11 +1,13 @@
 // The engine's work without the engine: decode steps and prompts of a real checkpoint, held against the limits of this
 // machine that are measured in the same rounds.
 //
-//   engine_bench --model=DIR [--weights=bf16,f32] [--threads=1,2] [--batch=1,8,32] [--prefill=512,4096] [--context=256]
+//   engine_bench --model=DIR [--backend=cpu] [--weights=bf16,f32] [--threads=1,2] [--batch=1,8,32] [--prefill=512,4096]
+//   [--context=256]
 //                [--rounds=5] [--seconds=0.3] [--cpu_time] [--json]
 //
 // All combinations are loaded at once and take turns, round by round; figures are medians over all rounds. The limit of
-// a step is the longer of its bytes over the read rate and its products over the peak rate.
+// a step is the longer of its bytes over the read rate and its products over the peak rate. On a card (--backend=cuda)
+// only --json is of use: the limits are still the CPU's.
 #include <algorithm>
 #include <cstdio>
 #include <memory>
@@ -25,6 +27,7 @@
 
 using StringList = std::vector<std::string>;
 ABSL_FLAG(std::string, model, "", "checkpoint directory");
+ABSL_FLAG(std::string, backend, "cpu", "cpu or cuda");
 ABSL_FLAG(StringList, weights, StringList({"bf16", "f32"}), "auto, f32, bf16, f16, int8, int4");
 ABSL_FLAG(StringList, threads, StringList({"1", "2"}), "threads, the caller included");
 ABSL_FLAG(StringList, batch, StringList({"1", "8", "32"}), "sessions of a decode step");
@@ -67,7 +70,7 @@ class Setup {
     const std::vector<int64_t> batches = Numbers(absl::GetFlag(FLAGS_batch));
     const int64_t slots = std::accumulate(batches.begin(), batches.end(), int64_t{1});
     BackendOptions options;
-    options.kind = "cpu";
+    options.kind = absl::GetFlag(FLAGS_backend);
     options.threads = static_cast<int>(threads);
     absl::StatusOr<LoadedModel> loaded =
         LoadModel(absl::GetFlag(FLAGS_model), weights, options, static_cast<int32_t>(slots));

@@ -9,8 +9,8 @@
 #include <memory>
 #include <vector>
 
-#include "tests/bench/forwarding_backend.h"
 #include "tests/bench/latte_sums.h"
+#include "tests/support/forwarding_backend.h"
 
 namespace barista::bench {
 
@@ -29,10 +29,11 @@ struct StateErrors {
   Error alpha, readout, h, y;
 };
 
-class ShadowBackend : public ForwardingBackend {
+class ShadowBackend : public test::ForwardingBackend {
  public:
   // carries: the other sums to keep beside.
-  ShadowBackend(Backend& inner, std::vector<Carry> carries) : ForwardingBackend(inner), carries_(std::move(carries)) {}
+  ShadowBackend(Backend& inner, std::vector<Carry> carries)
+      : test::ForwardingBackend(inner), carries_(std::move(carries)) {}
 
   void Latte(const LatteArgs& args) override;
   void Rglru(const RglruArgs& args) override;

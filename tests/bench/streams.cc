@@ -25,6 +25,7 @@ absl::StatusOr<LoadedModel> LoadModel(const std::string& directory, const std::s
   absl::StatusOr<StatePool> pool = StatePool::Create(*loaded.backend, loaded.model->state_layout(), slots);
   if (!pool.ok()) return pool.status();
   loaded.pool = std::make_unique<StatePool>(*std::move(pool));
+  loaded.model->RecordDecodes(*loaded.pool);
   return loaded;
 }
 

@@ -90,6 +90,7 @@ TEST_F(ChatTest, WithoutASessionMakesOneAndSaysSo) {
   const Result result = RunBarista(server_, {"chat", "--quiet"}, "one\n");
   EXPECT_EQ(result.code, 0);
   EXPECT_EQ(result.err, "made sessions/drawn; barista chat --session=drawn comes back to it\n");
+  EXPECT_EQ(server_.create_request.session_id().size(), 16);
   EXPECT_EQ(server_.converse_requests[0].start().session(), "sessions/drawn");
 }
 

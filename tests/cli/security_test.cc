@@ -30,7 +30,7 @@ TEST(SecurityTest, EveryCallOnASessionNamesIt) {
   server.converse = [](auto&, auto&) { return false; };  // chat ends at once
   const std::pair<std::vector<std::string>, std::string> rows[] = {
       {{"session", "create", "a"}, "sessions/a"},
-      {{"session", "create"}, ""},
+      {{"session", "create", "--request_id=r"}, ""},
       {{"session", "get", "sessions/a"}, "sessions/a"},
       {{"session", "delete", "a"}, "sessions/a"},
       {{"session", "fork", "a", "b"}, "sessions/a"},

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
+#include <string>
 
 #include "tests/cli/all_fields_set.h"
 #include "tests/cli/run_barista.h"
@@ -15,6 +17,7 @@ using google::protobuf::util::TimeUtil;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::MatchesRegex;
 using ::testing::StartsWith;
 using Json = nlohmann::json;
 
@@ -37,9 +40,22 @@ TEST(SessionTest, CreateSendsTheIdWithoutItsPrefix) {
   }
 }
 
-TEST(SessionTest, CreateWithoutANameLeavesItToTheServer) {
+TEST(SessionTest, CreateWithoutANameDrawsOneAndSaysItInTheMetadata) {
   FakeServer server;
-  EXPECT_EQ(RunBarista(server, {"session", "create"}).code, 0);
+  std::set<std::string> drawn;
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(RunBarista(server, {"session", "create"}).code, 0);
+    const std::string& id = server.create_request.session_id();
+    EXPECT_THAT(id, MatchesRegex("[0-9a-f]{16}"));
+    EXPECT_EQ(server.metadata("x-barista-session"), "sessions/" + id);
+    drawn.insert(id);
+  }
+  EXPECT_EQ(drawn.size(), 10);
+}
+
+TEST(SessionTest, CreateWithoutANameButWithARequestIdLeavesItToTheServer) {
+  FakeServer server;
+  EXPECT_EQ(RunBarista(server, {"session", "create", "--request_id=r"}).code, 0);
   EXPECT_FALSE(server.create_request.has_session_id());
 }
 

@@ -15,6 +15,7 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::MatchesRegex;
 using ::testing::StartsWith;
 using Json = nlohmann::json;
 
@@ -94,11 +95,11 @@ TEST_F(SessionTransferTest, ImportSendsTheFileInPiecesAndShowsTheSession) {
   EXPECT_TRUE(joined == bytes);
 }
 
-TEST_F(SessionTransferTest, ImportFromStdinWithoutANameLeavesItToTheServer) {
+TEST_F(SessionTransferTest, ImportFromStdinWithoutANameDrawsOne) {
   const Result result = RunBarista(server_, {"session", "import", "-"}, bytes_);
   EXPECT_THAT(result.out, HasSubstr("\nsessions/demo "));
   ASSERT_EQ(server_.import_requests.size(), 1u);
-  EXPECT_FALSE(server_.import_requests[0].has_session_id());
+  EXPECT_THAT(server_.import_requests[0].session_id(), MatchesRegex("[0-9a-f]{16}"));
   EXPECT_EQ(server_.import_requests[0].data(), bytes_);
 }
 

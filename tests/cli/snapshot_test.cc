@@ -48,9 +48,16 @@ TEST(SnapshotTest, WhatIsNotGivenIsNotSent) {
   ASSERT_EQ(RunBarista(server, {"session", "snapshot", "demo"}).code, 0);
   EXPECT_TRUE(MessageDifferencer::Equals(server.snapshot_request,
                                          FromText<v1::SnapshotSessionRequest>("name: 'sessions/demo'")));
+  ASSERT_EQ(RunBarista(server, {"session", "restore", "kept", "--request_id=r"}).code, 0);
+  EXPECT_TRUE(MessageDifferencer::Equals(
+      server.restore_request, FromText<v1::RestoreSessionRequest>("snapshot: 'snapshots/kept' request_id: 'r'")));
+}
+
+TEST(SnapshotTest, RestoreWithoutANameDrawsOne) {
+  FakeServer server;
   ASSERT_EQ(RunBarista(server, {"session", "restore", "kept"}).code, 0);
-  EXPECT_TRUE(MessageDifferencer::Equals(server.restore_request,
-                                         FromText<v1::RestoreSessionRequest>("snapshot: 'snapshots/kept'")));
+  EXPECT_EQ(server.restore_request.session_id().size(), 16);
+  EXPECT_EQ(server.metadata("x-barista-session"), "sessions/" + server.restore_request.session_id());
 }
 
 TEST(SnapshotTest, RestoreShowsTheSession) {

@@ -11,7 +11,7 @@ import yaml
 
 from client import Client
 from server import until
-from stubs import PROTOSET, ROOT
+from stubs import ROOT
 
 PROGRAM = pathlib.Path(sysconfig.get_path("scripts")) / "envoy"
 SHIPPED = ROOT / "deploy/envoy"
@@ -26,21 +26,27 @@ def certificate(directory, name="tls"):
 
 
 class Envoy:
-    """Running when made, before servers at `addresses`, on free ports; stopped at the end of the `with` block."""
+    """Running when made, before servers at `addresses`, on free ports; stopped at the end of the `with` block.
+    keys: whether the servers want keys, as the shipped file takes for granted."""
 
-    def __init__(self, directory, *addresses):
+    def __init__(self, directory, *addresses, keys=True):
         self.directory = directory
         certificate(directory)
-        (directory / "barista.pb").write_bytes(PROTOSET.read_bytes())
-        (directory / "tls.yaml").write_text((SHIPPED / "tls.yaml").read_text())
+        for name in ("barista.pb", "tls.yaml"):
+            (directory / name).write_bytes((SHIPPED / name).read_bytes())
         config = yaml.safe_load((SHIPPED / "envoy.yaml").read_text())
-        # What differs from the shipped file: the ports, and whose they are.
+        # What differs from the shipped file: the ports, and whose they are; what its comment says of servers without keys.
         listener, cluster = config["static_resources"]["listeners"][0], config["static_resources"]["clusters"][0]
+        del config["static_resources"]["listeners"][1]  # of the admin port, which has another one here
         for address in (config["admin"]["address"], listener["address"]):
             address["socket_address"].update(address="127.0.0.1", port_value=0)
         cluster["load_assignment"]["endpoints"] = [{"lb_endpoints": [
             {"endpoint": {"address": {"socket_address": {"address": host, "port_value": int(port)}}}}
             for host, port in (address.split(":") for address in addresses)]}]
+        if not keys:
+            manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+            host, = manager["route_config"]["virtual_hosts"]
+            host["routes"] = [route for route in host["routes"] if not route["name"].startswith("no-key")]
         (directory / "envoy.yaml").write_text(yaml.safe_dump(config))
         self._log = open(directory / "envoy.log", "w+", encoding="utf-8")
         self.process = subprocess.Popen(
@@ -87,10 +93,14 @@ class Envoy:
         statuses = json.loads(self.ask("/listeners?format=json") or "{}").get("listener_statuses", [])
         return statuses[0]["local_address"]["socket_address"]["port_value"] if statuses else None
 
+    def stat(self, name):
+        """A counter or gauge; -1 where there is none yet."""
+        text = self.ask(f"/stats?filter=^{name}$")
+        return int(text.rsplit(":", 1)[1]) if text else -1
+
     def healthy(self):
         """Servers that Envoy sends calls to."""
-        text = self.ask("/stats?filter=cluster.barista.membership_healthy$")
-        return int(text.rsplit(":", 1)[1]) if text else -1
+        return self.stat("cluster.barista.membership_healthy")
 
     def client(self, metadata=()):
         return EdgeClient(self, metadata)

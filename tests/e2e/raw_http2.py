@@ -29,11 +29,11 @@ def integer(value, bits):
     return bytes(coded + bytes([value]))
 
 
-def call_headers(authority, path):
+def call_headers(authority, path, metadata=()):
     """The fields of a gRPC call."""
     fields = {":method": "POST", ":scheme": "https", ":path": path, ":authority": authority,
               "content-type": "application/grpc", "te": "trailers"}
-    return b"".join(literal(name, value) for name, value in fields.items())
+    return b"".join(literal(name, value) for name, value in (*fields.items(), *metadata))
 
 
 class Connection:
@@ -51,6 +51,14 @@ class Connection:
     def __exit__(self, *_):
         with contextlib.suppress(OSError):
             self.socket.close()
+
+    def drain(self):
+        """Reads what has come, and forgets it."""
+        self.socket.setblocking(False)
+        with contextlib.suppress(OSError):
+            while self.socket.recv(1 << 16):
+                pass
+        self.socket.settimeout(30)
 
     def send(self, data):
         """Whether the other side still takes it."""

@@ -82,15 +82,17 @@ class Server:
         return {key: float(value) for key, value in (s.rsplit(" ", 1) for s in lines if s and s[0] != "#")}
 
     def settled(self, seconds=30, sessions=0):
-        """The metrics once nothing waits or runs, this many sessions hold a slot, and nothing is counted any more: a
-        call's outcome is counted when its caller has been told, which is after its slot is free."""
-        last = {}
+        """The metrics once nothing waits or runs, this many sessions hold a slot, and nothing has been counted for a
+        tenth of a second: a call's outcome is counted when its caller has been told, which is after its slot is free."""
+        last, since = {}, 0
 
         def at_rest():
-            nonlocal last
+            nonlocal last, since
             m = {key: value for key, value in self.metrics().items() if key.startswith("barista_")}
-            before, last = last, m
-            if m != before:
+            now = time.monotonic()
+            if m != last:
+                last, since = m, now
+            if now - since < 0.1:
                 return None
             busy = (m["barista_num_requests_running"], m["barista_num_requests_waiting"],
                     m['barista_sessions{tier="device"}'])

@@ -27,7 +27,7 @@ def edge(tmp_path_factory):
         redis = stack.enter_context(Redis(tmp_path_factory.mktemp("redis")))
         servers = [stack.enter_context(Server(TINY, *FLAGS, "--sessions_max=64", f"--redis={redis.address}"))
                    for _ in range(2)]
-        envoy = stack.enter_context(Envoy(tmp_path_factory.mktemp("envoy"), *(s.address for s in servers)))
+        envoy = stack.enter_context(Envoy(tmp_path_factory.mktemp("envoy"), *(s.address for s in servers), keys=False))
         envoy.servers = servers
         yield envoy
 
@@ -163,7 +163,7 @@ def test_a_server_is_replaced_and_nobody_notices(full, lines, tmp_path):
     threads, sessions, calls = 8, 25 if full else 5, 1250 if full else 40
     with Redis(tmp_path) as redis:
         flags = [*FLAGS, "--sessions_max=32", "--drain_seconds=30", f"--redis={redis.address}"]
-        with Server(TINY, *flags) as a, Server(TINY, *flags) as b, Envoy(tmp_path, a.address, b.address) as envoy:
+        with Server(TINY, *flags) as a, Server(TINY, *flags) as b, Envoy(tmp_path, a.address, b.address, keys=False) as envoy:
             callers = [Caller(envoy, lines, number, sessions, calls) for number in range(threads)]
 
             def until_done(count):

@@ -1,6 +1,8 @@
 // The engine on the cuda backend: bits that batch mates do not change, and a device that fails.
 #include <gmock/gmock.h>
 
+#include <limits>
+
 #include "server/engine/error.h"
 #include "tests/engine/engine_fixture.h"
 #include "tests/support/device_backend.h"
@@ -51,6 +53,28 @@ TEST_F(EngineDeviceTest, ABatchDrawsWhatEachCallDrawsAlone) {
     for (size_t t = 0; t < together.logprobs.size(); ++t) {
       EXPECT_EQ(together.logprobs[t].logprob, alone[i].logprobs[t].logprob) << i << " " << t;
     }
+  }
+}
+
+TEST_F(EngineDeviceTest, ARowThatIsNotFiniteFailsAlone) {
+  for (const StateKind kind : {StateKind::kLatentVtilde, StateKind::kRglruH, StateKind::kValues}) {
+    SCOPED_TRACE(Name(kind));
+    Start(2, {}, backend_);
+    const auto generate = [this](const std::vector<int32_t>& prompt) { return Submit(Generate(prompt, 6)); };
+    auto lost = generate({1, 2, 3}), other = generate({4, 5});
+    Steps(2);
+    const SlotArray array = m_.pool->array(0, kind);  // of slot 0, the first that an engine gives away
+    m_.backend->Fill(array.base, array.dtype, 1, std::numeric_limits<double>::quiet_NaN());
+    RunToIdle();
+    const Seen seen = Drain(*lost);
+    EXPECT_EQ(DetailOf(seen.finished->status).reason, ErrorReason::kNonFinite) << seen.finished->status;
+    auto again = generate({1, 2, 3}), neighbour = generate({4, 5});  // in the same two slots
+    RunToIdle();
+    const Seen clean = Drain(*again);
+    ASSERT_TRUE(clean.finished->status.ok()) << clean.finished->status;
+    EXPECT_EQ(seen.tokens.at(0).size(), 2u);
+    EXPECT_TRUE(std::equal(seen.tokens[0].begin(), seen.tokens[0].end(), clean.tokens.at(0).begin()));
+    EXPECT_EQ(Drain(*other).tokens, Drain(*neighbour).tokens);
   }
 }
 

@@ -65,7 +65,8 @@ def install_definitions():
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         items = call("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions")[2]["items"]
-        if all(any(c["type"] == "Established" and c["status"] == "True" for c in item.get("status", {}).get("conditions", [])) for item in items):
+        conditions = [item.get("status", {}).get("conditions") or [] for item in items]
+        if all(any(c["type"] == "Established" and c["status"] == "True" for c in of) for of in conditions):
             return
         time.sleep(0.5)
     check("definitions are established", False)

@@ -22,13 +22,15 @@ std::string Ask(const std::string& path, const Health& health) {
   return AnswerProbe("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n", health, kNow);
 }
 
-TEST(HealthTest, ItLivesWhileTheEngineMakesPassesAndBeforeTheFirst) {
+TEST(HealthTest, ItLivesUntilAStepDoesNotEnd) {
   Health health;
   EXPECT_TRUE(health.Live(kNow).ok());
-  health.EnginePassed(kNow - seconds(60));
+  health.StepBegins(kNow - seconds(60));
   EXPECT_TRUE(health.Live(kNow).ok());
-  health.EnginePassed(kNow - seconds(61));
+  health.StepBegins(kNow - seconds(61));
   EXPECT_THAT(std::string(health.Live(kNow).message()), HasSubstr("61 s"));
+  health.StepEnded();
+  EXPECT_TRUE(health.Live(kNow).ok());
 }
 
 TEST(HealthTest, ItIsReadyWhileItServes) {

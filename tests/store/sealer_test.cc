@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <openssl/evp.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <random>
 
@@ -123,6 +124,14 @@ TEST_F(SealerTest, WhiteSpaceAroundTheKeyIsNotOfIt) {
   EXPECT_TRUE(Sealer::FromFile(KeyFile(kDigits + std::string(4096 - 64, '\n'), 0400)).ok());
 }
 
+TEST_F(SealerTest, RootMayLetAGroupRead) {
+  const bool root = geteuid() == 0;  // else the file is not root's
+  for (const mode_t mode : {0440, 0640}) EXPECT_EQ(Sealer::FromFile(KeyFile(kDigits, mode)).ok(), root) << mode;
+  for (const mode_t mode : {0620, 0610, 0604, 0602, 0601, 0777}) {
+    EXPECT_FALSE(Sealer::FromFile(KeyFile(kDigits, mode)).ok()) << mode;
+  }
+}
+
 TEST_F(SealerTest, AWrongKeyFileIsRefusedAndItsDigitsAreNotTold) {
   const auto refusal = [](const std::string& path) {
     const absl::Status status = Sealer::FromFile(path).status();
@@ -137,7 +146,11 @@ TEST_F(SealerTest, AWrongKeyFileIsRefusedAndItsDigitsAreNotTold) {
   ASSERT_EQ(mkfifo(dir_.file("fifo").c_str(), 0600), 0);
   EXPECT_THAT(refusal(dir_.file("fifo")), HasSubstr("no regular file"));
   for (const mode_t mode : {0640, 0620, 0610, 0604, 0602, 0601, 0777}) {
-    EXPECT_THAT(refusal(KeyFile(digits, mode)), HasSubstr("group or others")) << mode;
+    const std::string path = KeyFile(digits, mode);
+    if (geteuid() == 0) {
+      ASSERT_EQ(chown(path.c_str(), 1, 1), 0);  // root's own may be read by a group
+    }
+    EXPECT_THAT(refusal(path), HasSubstr("group or others")) << mode;
   }
   EXPECT_THAT(refusal(KeyFile("")), HasSubstr("has 0 characters; a key is 64 hexadecimal digits"));
   EXPECT_THAT(refusal(KeyFile(digits.substr(1))), HasSubstr("has 63 characters"));

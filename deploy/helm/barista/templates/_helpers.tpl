@@ -169,6 +169,11 @@ topologySpreadConstraints:
 {{- add (int64 .Values.drain.delaySeconds) $drain (include "barista.parkSeconds" . | int64) (int64 .Values.drain.marginSeconds) }}
 {{- end }}
 
+{{/* Not empty where idle sessions leave their slots for others: then slots fill up and stay full, and tell nothing of load. */}}
+{{- define "barista.idleLeaves" -}}
+{{- if or .Values.redis.address .Values.state.persistence.enabled .Values.config.host_state_bytes }}yes{{ end }}
+{{- end }}
+
 {{/* The server's config file. Values that the chart computes are refused under config by the schema. */}}
 {{- define "barista.serverConfig" -}}
 {{- $config := dict

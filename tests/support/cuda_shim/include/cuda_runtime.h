@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -174,6 +175,9 @@ enum cudaMemcpyKind {
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 using cudaStream_t = struct CUstream_st*;
 using cudaEvent_t = struct CUevent_st*;
+using cudaGraph_t = struct CUgraph_st*;
+using cudaGraphExec_t = struct CUgraphExec_st*;
+enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
 constexpr unsigned cudaStreamNonBlocking = 1;
 constexpr unsigned cudaEventDisableTiming = 2;
 constexpr unsigned cudaHostAllocDefault = 0;
@@ -196,8 +200,10 @@ const char* cudaGetErrorName(cudaError_t error);
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
 cudaError_t cudaSetDevice(int device);
+cudaError_t cudaDeviceSynchronize();
 cudaError_t cudaMalloc(void** memory, size_t bytes);
 cudaError_t cudaFree(void* memory);
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total);
 cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned flags);
 cudaError_t cudaFreeHost(void* memory);
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
@@ -210,11 +216,22 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
+// Launches and copies between the two are kept, and done anew by each cudaGraphLaunch.
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long flags);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
 
 namespace barista::shim {
 
 // Runs call(context) once in every thread of every block.
 cudaError_t Run(const cudaLaunchConfig_t& config, void (*call)(void*), void* context);
+
+// Does `work` now, or keeps it while a graph is captured.
+cudaError_t Do(std::function<cudaError_t()> work);
+int64_t GraphLaunches();
 
 // The order in which a block's threads, and a grid's blocks, go on: 0 ascending, 1 descending, others at random from
 // that seed. A kernel whose result depends on it lacks a barrier.
@@ -222,6 +239,10 @@ void SetSchedule(uint64_t seed);
 // The next launch, and all after it until Heal, end with `error`: a broken device.
 void Break(cudaError_t error);
 void Heal();
+// The device's memory from now on: 8 GiB until then.
+void SetMemory(size_t bytes);
+// How many of cudaFree's pieces held something else than zeros.
+int64_t FreedDirty();
 
 }  // namespace barista::shim
 
@@ -237,11 +258,13 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
     void (*kernel)(Parameters...);
     std::tuple<Parameters...> values;
   } context{kernel, std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)};
-  return barista::shim::Run(
-      *config,
-      [](void* raw) {
-        const Context& c = *static_cast<const Context*>(raw);
-        std::apply(c.kernel, c.values);
-      },
-      &context);
+  return barista::shim::Do([config = *config, context]() mutable {
+    return barista::shim::Run(
+        config,
+        [](void* raw) {
+          const Context& c = *static_cast<const Context*>(raw);
+          std::apply(c.kernel, c.values);
+        },
+        &context);
+  });
 }

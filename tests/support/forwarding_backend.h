@@ -6,7 +6,7 @@
 
 #include "kernels/backend.h"
 
-namespace barista::bench {
+namespace barista::test {
 
 class ForwardingBackend : public Backend {
  public:
@@ -27,10 +27,17 @@ class ForwardingBackend : public Backend {
   }
 
   absl::Status status() const override { return inner_.status(); }
-  absl::Status Reserve(const StepSizes& sizes) override { return inner_.Reserve(sizes); }
-  void BeginStep(Segments segments, absl::Span<const int32_t> tokens, absl::Span<const int64_t> positions) override {
-    inner_.BeginStep(segments, tokens, positions);
+  std::optional<int64_t> FreeDeviceBytes() const override { return inner_.FreeDeviceBytes(); }
+  absl::StatusOr<int64_t> Reserve(const StepSizes& sizes) override { return inner_.Reserve(sizes); }
+  bool BeginStep(Segments segments, absl::Span<const int32_t> tokens, absl::Span<const int64_t> positions,
+                 bool may_replay) override {
+    return inner_.BeginStep(segments, tokens, positions, may_replay);
   }
+  bool BeginRecording(Segments segments, absl::Span<const int32_t> tokens,
+                      absl::Span<const int64_t> positions) override {
+    return inner_.BeginRecording(segments, tokens, positions);
+  }
+  void EndRecording() override { inner_.EndRecording(); }
 
   void Embed(const EmbedArgs& args) override { inner_.Embed(args); }
   void Norm(const NormArgs& args) override { inner_.Norm(args); }
@@ -65,4 +72,4 @@ class ForwardingBackend : public Backend {
   Backend& inner_;
 };
 
-}  // namespace barista::bench
+}  // namespace barista::test
