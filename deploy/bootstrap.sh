@@ -177,7 +177,7 @@ once() {
 }
 
 # go_program NAME VERSION PACKAGE MODULE [REPLACE...]: builds a program of a Go module into build/tools/bin. Through a module of
-# our own, since `go install` refuses modules that replace others.
+# our own, since `go install` refuses modules that replace others. `linker_flags` of the caller go to the linker.
 go_program() {
   local name=$1 version=$2 package=$3 module=$4 scratch=$GO_SCRATCH/$1
   shift 4

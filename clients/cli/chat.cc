@@ -20,6 +20,7 @@
 #include "clients/cli/exit_code.h"
 #include "clients/cli/parameters.h"
 #include "clients/cli/session_name.h"
+#include "server/words/drawn_id.h"
 
 namespace barista::cli {
 namespace {
@@ -90,7 +91,7 @@ class Chat final : public Command {
   int MakeOwnSession(const Options& options, Io& io) {
     v1::CreateSessionRequest request;
     v1::CreateSessionResponse response;
-    request.set_session_id(DrawnSessionId());
+    request.set_session_id(DrawnId());
     const auto stub = v1::SessionService::NewStub(Connect(options, SessionName(request.session_id())));
     const int exit_code = RunCall(
         options, io, [&](grpc::ClientContext& context) { return stub->CreateSession(&context, request, &response); });

@@ -13,6 +13,7 @@
 #include "clients/cli/io.h"
 #include "clients/cli/session_flags.h"
 #include "clients/cli/session_name.h"
+#include "server/words/drawn_id.h"
 
 namespace barista::cli {
 
@@ -51,14 +52,15 @@ std::string SessionOf(const Request& request) {
   }
 }
 
-// Sets the id of the session that the request makes: that word, or a drawn one. With a request_id the server draws it,
-// since a repeated call must ask for the same.
+// Sets the id of the session that the request makes: that word, or a drawn one, so that a proxy before several servers
+// sends the call that makes it, and all calls after that, to one of them. With a request_id the server draws it, since
+// a repeated call must ask for the same.
 template <typename Request>
 void NameNewSession(const SessionCall& call, size_t word, Request& request) {
   if (word < call.words.size()) {
     request.set_session_id(SessionId(call.words[word]));
   } else if (!call.flags.request_id.has_value()) {
-    request.set_session_id(DrawnSessionId());
+    request.set_session_id(DrawnId());
   }
 }
 

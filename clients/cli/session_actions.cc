@@ -7,6 +7,7 @@
 #include "clients/cli/session_name.h"
 #include "clients/cli/session_print.h"
 #include "clients/cli/session_transfer.h"
+#include "server/words/drawn_id.h"
 
 namespace barista::cli {
 
@@ -95,7 +96,7 @@ int ExportSession(const SessionCall& call) {
 
 int ImportSession(const SessionCall& call) {
   v1::Session session;
-  const std::string id = call.words.size() > 1 ? SessionId(call.words[1]) : DrawnSessionId();
+  const std::string id = call.words.size() > 1 ? SessionId(call.words[1]) : DrawnId();
   const int exit_code = ImportFromFile(call.words[0], id, call.options, call.io, session);
   if (exit_code == kOk) PrintSession(session, call.options, call.io);
   return exit_code;

@@ -27,8 +27,4 @@ inline std::string SnapshotId(absl::string_view given) {
 // "snapshots/demo" of both.
 inline std::string SnapshotName(absl::string_view given) { return absl::StrCat(kSnapshotPrefix, SnapshotId(given)); }
 
-// A new id, for a session that its maker does not name: a proxy in front of several servers then sends the call that
-// makes it, and all calls after that, to one of them.
-std::string DrawnSessionId();
-
 }  // namespace barista::cli

@@ -19,9 +19,8 @@ int64_t PackedIndex(WeightLayout layout, int64_t k, int64_t o) {
 
 template <class T>
 T LoadElement(const HostMatrix& m, int64_t o, int64_t k) {
-  const int64_t i = m.transposed ? k * m.out + o : o * m.in + k;
   T value;
-  std::memcpy(&value, static_cast<const std::byte*>(m.data) + i * sizeof(T), sizeof(T));
+  std::memcpy(&value, static_cast<const std::byte*>(m.data) + m.Index(o, k) * sizeof(T), sizeof(T));
   return value;
 }
 
@@ -33,8 +32,7 @@ void PackOutput(const HostMatrix& m, int64_t o, WeightLayout layout, int64_t col
 
 void PackOutputAsFloat(const HostMatrix& m, int64_t o, WeightLayout layout, int64_t column, float* panel) {
   for (int64_t k = 0; k < m.in; ++k) {
-    const int64_t i = m.transposed ? k * m.out + o : o * m.in + k;
-    panel[PackedIndex(layout, k, column)] = static_cast<float>(LoadAsDouble(m.data, m.dtype, i));
+    panel[PackedIndex(layout, k, column)] = static_cast<float>(LoadAsDouble(m.data, m.dtype, m.Index(o, k)));
   }
 }
 

@@ -114,7 +114,7 @@ class Packer {
 
   void Put(int64_t row, int64_t k, std::byte* to) const {
     const HostMatrix& m = PartOf(row);
-    const int64_t at = m.transposed ? k * m.out + row : row * m.in + k;
+    const int64_t at = m.Index(row, k);
     if (m.dtype == dtype_) {
       std::memcpy(to, static_cast<const std::byte*>(m.data) + at * SizeOf(dtype_), SizeOf(dtype_));
     } else {

@@ -24,6 +24,9 @@ struct HostMatrix {
   bool transposed = false;
   const void* bias = nullptr;
   DType bias_dtype = DType::kF32;
+
+  // Of element [o, i] of W in data.
+  int64_t Index(int64_t o, int64_t i) const { return transposed ? i * out + o : o * in + i; }
 };
 
 // A packed weight. Several host matrices with the same `in` may be stacked along `out` (q, k and latents of one layer

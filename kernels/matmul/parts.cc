@@ -37,7 +37,7 @@ void ReadOutput(const HostMatrix& m, int64_t o, float* row) {
     return ConvertTo(static_cast<const std::byte*>(m.data) + o * m.in * static_cast<int64_t>(SizeOf(m.dtype)), m.dtype,
                      m.in, row);
   }
-  for (int64_t k = 0; k < m.in; ++k) row[k] = static_cast<float>(LoadAsDouble(m.data, m.dtype, k * m.out + o));
+  for (int64_t k = 0; k < m.in; ++k) row[k] = static_cast<float>(LoadAsDouble(m.data, m.dtype, m.Index(o, k)));
 }
 
 DType CommonType(LinearParts parts) {

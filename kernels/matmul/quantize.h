@@ -3,9 +3,8 @@
 // An output o of W [out, in] becomes integers n and one scale:
 //   w[k] ~ scale n[k]
 //   int8   n[k] in [-127, 127]; scale = max |w| / 127
-//   int4   n[k] = m[k / 32] q[k], q in [-8, 7], m in [0, 15]: scales in two levels, so that a group of 32 along `in`
-//   has
-//          its own; scale = max |w| / (7 * 15), m is the one that leaves the smallest squared error of its group
+//   int4   n[k] = m[k / 32] q[k], q in [-8, 7], m in [0, 15]: scales in two levels, so that each group of 32 along
+//          `in` has its own; scale = max |w| / (7 * 15), m is the one that leaves its group's smallest squared error
 // |n| <= 127 in both, so int4 is a shorter way to write int8. The integers are part of no sum of floats: how a backend
 // multiplies them is in its kernels, and `ref` multiplies scale * n in double.
 #pragma once

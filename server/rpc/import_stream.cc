@@ -11,6 +11,7 @@
 #include "server/rpc/status_map.h"
 #include "server/rpc/strict_methods.h"
 #include "server/rpc/tenant.h"
+#include "server/words/drawn_id.h"
 
 namespace barista {
 
@@ -20,7 +21,7 @@ ImportStream::ImportStream(grpc::CallbackServerContext* context, const Serving& 
       record_(*context, "ImportSession", serving.metrics),
       context_(*context),
       fill_(std::move(fill)),
-      id_(DrawnSessionId()) {
+      id_(DrawnId()) {
   StartRead(&message_);
 }
 

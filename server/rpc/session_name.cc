@@ -1,10 +1,7 @@
 #include "server/rpc/session_name.h"
 
-#include <random>
-
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "server/engine/error.h"
 #include "server/engine/session.h"
@@ -34,11 +31,6 @@ absl::StatusOr<std::string> ParseSessionName(absl::string_view name, absl::strin
 
 absl::StatusOr<std::string> ParseSnapshotName(absl::string_view name, absl::string_view field) {
   return ParseName(name, kSnapshots, "snapshot", field);
-}
-
-std::string DrawnSessionId() {
-  std::random_device random;
-  return absl::StrFormat("%08x%08x", random(), random());
 }
 
 std::string SessionName(absl::string_view id) { return absl::StrCat(kSessions, id); }

@@ -13,9 +13,6 @@ namespace barista {
 absl::StatusOr<std::string> ParseSessionName(absl::string_view name, absl::string_view field);
 absl::StatusOr<std::string> ParseSnapshotName(absl::string_view name, absl::string_view field);
 
-// A new id: 16 random hexadecimal digits.
-std::string DrawnSessionId();
-
 std::string SessionName(absl::string_view id);
 std::string SnapshotName(absl::string_view id);
 

@@ -16,6 +16,7 @@
 #include "server/rpc/status_map.h"
 #include "server/rpc/strict_methods.h"
 #include "server/rpc/tenant.h"
+#include "server/words/drawn_id.h"
 
 namespace barista {
 namespace {
@@ -134,7 +135,7 @@ grpc::ServerUnaryReactor* SessionService::AnswerOnce(grpc::CallbackServerContext
 grpc::ServerUnaryReactor* SessionService::CreateSession(grpc::CallbackServerContext* context,
                                                         const v1::CreateSessionRequest* request,
                                                         v1::CreateSessionResponse* response) {
-  const std::string id = request->has_session_id() ? request->session_id() : DrawnSessionId();
+  const std::string id = request->has_session_id() ? request->session_id() : DrawnId();
   const absl::StatusOr<std::string> key = CheckedKey(*context, serving_, CheckSessionId(id, "session_id"), id);
   return AnswerOnce(
       *context, "CreateSession", request->request_id(), *request, *response, key.status(), [&](const Finish& finish) {

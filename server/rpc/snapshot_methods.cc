@@ -11,6 +11,7 @@
 #include "server/rpc/session_service.h"
 #include "server/rpc/tenant.h"
 #include "server/text/utf8.h"
+#include "server/words/drawn_id.h"
 
 namespace barista {
 namespace {
@@ -91,7 +92,7 @@ grpc::ServerUnaryReactor* SessionService::SnapshotSession(grpc::CallbackServerCo
                                                           const v1::SnapshotSessionRequest* request,
                                                           v1::SnapshotSessionResponse* response) {
   const absl::StatusOr<std::string> key = CheckedSessionKey(*context, serving_, request->name());
-  const std::string id = request->has_snapshot_id() ? request->snapshot_id() : DrawnSessionId();
+  const std::string id = request->has_snapshot_id() ? request->snapshot_id() : DrawnId();
   absl::Status checked = key.status();
   if (checked.ok()) checked = CheckSessionId(id, "snapshot_id");
   if (checked.ok()) checked = CheckTags(*request);
@@ -131,7 +132,7 @@ grpc::ServerUnaryReactor* SessionService::RestoreSession(grpc::CallbackServerCon
                                                          const v1::RestoreSessionRequest* request,
                                                          v1::RestoreSessionResponse* response) {
   const absl::StatusOr<std::string> snapshot = CheckedSnapshotKey(*context, serving_, request->snapshot(), "snapshot");
-  const std::string id = request->has_session_id() ? request->session_id() : DrawnSessionId();
+  const std::string id = request->has_session_id() ? request->session_id() : DrawnId();
   absl::Status checked = snapshot.status();
   if (checked.ok()) checked = CheckSessionId(id, "session_id");
   const std::string key = checked.ok() ? KeyOf(TenantOf(*snapshot), id) : "";

@@ -135,9 +135,7 @@ class Rewinds:
             assert lowest == max(now - BACK, 0)
         (probe,) = client.fork_session(self.name, "probe")
         assert (probe.rewind_position_min, probe.turns, probe.marks) == (lowest, told.turns, told.marks)
-        kept = {*self.past.marks.values(), *self.past.turns}  # a state itself can always be had
-        if now - BACK < lowest and lowest > 0 and lowest - 1 not in kept:
-            assert out_of_range(lambda: client.rewind(probe.name, tokens=now - lowest + 1))
+        check_nothing_below(client, self.past, probe)
         if lowest < now:
             assert client.rewind(probe.name, tokens=now - lowest).session.position == lowest
         client.delete_session(probe.name)
@@ -146,6 +144,13 @@ class Rewinds:
 def out_of_range(call):
     got = failed(call)
     return (got.code, got.reason) == ("OUT_OF_RANGE", "REWIND_OUT_OF_RANGE")
+
+
+def check_nothing_below(client, past, told):
+    """The position below the lowest one that is told of a session is out of reach, unless a state is kept just there."""
+    below = told.rewind_position_min - 1
+    if below >= 0 and told.position - below <= BACK and below not in {*past.marks.values(), *past.turns}:
+        assert out_of_range(lambda: client.rewind(told.name, tokens=told.position - below))
 
 
 def ends_of(client, name):

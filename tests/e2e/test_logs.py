@@ -92,7 +92,7 @@ def test_nothing_that_a_caller_wrote_is_logged_or_exported(server):
         errors.append(failed(lambda: client.generate(text * 20)))
         errors.append(failed(lambda: client.score([1] * 200_000)))
         errors.append(failed(lambda: client.raw("InferenceService/Generate", text.encode())))
-        until(lambda: server.metrics()['barista_state_drift_replays_total{outcome="finite"}'] > 0, 120, "a replay")
+        until(lambda: server.metrics()['barista_state_drift_replays_total{outcome="finite"}'] > 0, what="a replay")
         client.delete_session(f"sessions/{CANARY}")
     assert CANARY not in json.dumps([[e.message, e.fields] for e in errors])
     assert CANARY not in str(server.metrics())

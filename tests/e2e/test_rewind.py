@@ -5,7 +5,8 @@ import pytest
 
 from client import Client, failed, past_of, request
 from conftest import DEMO, GOLDEN
-from rewinds import BACK, FINAL, REPLAYED, Call, Past, Rewinds, check_against_replay, ends_of, out_of_range
+from rewinds import (BACK, FINAL, REPLAYED, Call, Past, Rewinds, check_against_replay, check_nothing_below, ends_of,
+                     out_of_range)
 from server import Server, until
 from test_sessions import SAMPLINGS, go_on, length, observed
 
@@ -293,10 +294,7 @@ def test_states_that_gave_way_are_told(draw, full):
                     assert failed(lambda: client.rewind(name, mark=mark)).reason == "MARK_NOT_FOUND"
                 if told.turns < len(past.turns):
                     assert out_of_range(lambda: client.rewind(name, turns=told.turns + 1))
-                below = told.rewind_position_min - 1
-                kept = {*past.marks.values(), *past.turns}  # such a state itself may be had all the same
-                if below >= 0 and below not in kept and told.position - below <= BACK:
-                    assert out_of_range(lambda: client.rewind(name, tokens=told.position - below))
+                check_nothing_below(client, past, told)
                 ways = [("turns", rng.randint(1, told.turns))] if told.turns else []
                 ways += [("mark", rng.choice(sorted(marks)))] if marks else []
                 if told.rewind_position_min < told.position:

@@ -75,11 +75,11 @@ class GoldenTest : public testing::TestWithParam<Case> {
     return LoadedModel::Load(directory(), test::MakeBackendUnderTest(GetParam().arithmetic.backend),
                              {.weights = GetParam().arithmetic.weights, .rows_max = 512});
   }
-  // The shim takes milliseconds a token: one row, its first chunk and part of the next.
-  bool device() const { return GetParam().arithmetic.backend.kind == "cuda"; }
-  int64_t rows(const GoldenTensor<int32_t>& tokens) const { return device() ? 1 : tokens.shape[0]; }
+  // Then one row, its first chunk and part of the next.
+  bool slow() const { return test::kDeviceIsSlow && GetParam().arithmetic.backend.kind == "cuda"; }
+  int64_t rows(const GoldenTensor<int32_t>& tokens) const { return slow() ? 1 : tokens.shape[0]; }
   int32_t length(const GoldenTensor<int32_t>& tokens) const {
-    return static_cast<int32_t>(device() ? std::min<int64_t>(tokens.shape[1], 110) : tokens.shape[1]);
+    return static_cast<int32_t>(slow() ? std::min<int64_t>(tokens.shape[1], 110) : tokens.shape[1]);
   }
   bool classifier() const { return directory().find("cls") != std::string::npos; }
 };
@@ -122,12 +122,12 @@ TEST_P(GoldenTest, LogitsForAnySplitOfTheTokens) {
   }
   for (int64_t row = 0; row < rows(tokens); ++row) {
     const absl::Span<const int32_t> ids = tokens.row(row);
-    const int32_t count = length(tokens), steps = device() ? 40 : count;
+    const int32_t count = length(tokens), steps = slow() ? 40 : count;
     const int64_t vocab = static_cast<int64_t>(logits.row(row).size() / ids.size());
     const auto want = [&](int64_t positions) { return logits.row(row).first(positions * vocab); };
     ExpectNear(m.Run(ids, {count}, false), want(count), tolerance(), "one prefill");
     ExpectNear(m.Run(ids, std::vector<int32_t>(steps, 1), true), want(steps), tolerance(), "single steps");
-    for (uint32_t seed = 0; seed < (device() ? 1u : 3u); ++seed) {
+    for (uint32_t seed = 0; seed < (slow() ? 1u : 3u); ++seed) {
       ExpectNear(m.Run(ids, RandomCuts(count, seed), true), want(count), tolerance(), "random cuts");
     }
   }

@@ -22,6 +22,13 @@ inline bool& OnDevice() {
   return on_device;
 }
 
+// The shim takes milliseconds a token: tests then run less of what is long.
+#ifdef BARISTA_CUDA_SHIM
+inline constexpr bool kDeviceIsSlow = true;
+#else
+inline constexpr bool kDeviceIsSlow = false;
+#endif
+
 inline bool HasDevice() {
   int devices = 0;
   return cudaGetDeviceCount(&devices) == cudaSuccess && devices > 0;

@@ -1,14 +1,14 @@
-#include "clients/cli/session_name.h"
+#include "server/words/drawn_id.h"
 
 #include <random>
 
 #include "absl/strings/str_format.h"
 
-namespace barista::cli {
+namespace barista {
 
-std::string DrawnSessionId() {
+std::string DrawnId() {
   std::random_device random;
   return absl::StrFormat("%08x%08x", random(), random());
 }
 
-}  // namespace barista::cli
+}  // namespace barista
