@@ -21,6 +21,7 @@
 #include "kernels/embedding/embedding.h"
 #include "kernels/latte/latte.h"
 #include "kernels/matmul/matmul.h"
+#include "kernels/matmul/quantize.h"
 #include "kernels/norm/norm.h"
 #include "kernels/rglru/rglru.h"
 #include "kernels/rotary/rotary.h"
@@ -61,7 +62,9 @@ class Backend {
   virtual DType ring_dtype(DType weights) const = 0;  // element type of key and value rings for a model of that type
 
   // Loading. parts: at least one, equal `in`, stacked along out; with an activation one, or a gate and an up matrix.
-  virtual absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(LinearParts parts, std::optional<Activation> act) = 0;
+  // Quantised ones are read from any type; the biases are not quantised.
+  virtual absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(LinearParts parts, std::optional<Activation> act,
+                                                             Quantization quantization) = 0;
   virtual absl::StatusOr<Buffer> Allocate(size_t bytes, absl::string_view what) = 0;  // zeroed
 
   // Bytes that are free where Allocate and MakeLinear take theirs; nullopt: that is the host's memory.

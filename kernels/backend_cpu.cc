@@ -46,8 +46,9 @@ std::string CpuBackend::Describe() const {
   return text;
 }
 
-absl::StatusOr<std::unique_ptr<Linear>> CpuBackend::MakeLinear(LinearParts parts, std::optional<Activation> act) {
-  absl::StatusOr<std::unique_ptr<CpuLinear>> linear = CpuLinear::Create(parts, act, isa_, pool_);
+absl::StatusOr<std::unique_ptr<Linear>> CpuBackend::MakeLinear(LinearParts parts, std::optional<Activation> act,
+                                                               Quantization quantization) {
+  absl::StatusOr<std::unique_ptr<CpuLinear>> linear = CpuLinear::Create(parts, act, quantization, isa_, pool_);
   if (!linear.ok()) return linear.status();
   if (absl::Status status = matmul_.Reserve((*linear)->in()); !status.ok()) return status;
   const size_t scratch = pool_.threads() * (*linear)->out();

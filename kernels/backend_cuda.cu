@@ -43,8 +43,9 @@ CudaBackend::~CudaBackend() {
   cudaStreamDestroy(queue_.stream());
 }
 
-absl::StatusOr<std::unique_ptr<Linear>> CudaBackend::MakeLinear(LinearParts parts, std::optional<Activation> act) {
-  absl::StatusOr<std::unique_ptr<CudaLinear>> linear = CudaLinear::Create(parts, act);
+absl::StatusOr<std::unique_ptr<Linear>> CudaBackend::MakeLinear(LinearParts parts, std::optional<Activation> act,
+                                                                Quantization quantization) {
+  absl::StatusOr<std::unique_ptr<CudaLinear>> linear = CudaLinear::Create(parts, act, quantization);
   if (!linear.ok()) return linear.status();
   in_max_ = std::max(in_max_, (*linear)->in());
   return std::unique_ptr<Linear>(*std::move(linear));

@@ -31,7 +31,8 @@ class CudaBackend : public Backend {
   DType activation_dtype() const override { return DType::kF32; }
   DType ring_dtype(DType weights) const override { return weights; }
 
-  absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(LinearParts parts, std::optional<Activation> act) override;
+  absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(LinearParts parts, std::optional<Activation> act,
+                                                     Quantization quantization) override;
   absl::StatusOr<Buffer> Allocate(size_t bytes, absl::string_view what) override;
   std::optional<int64_t> FreeDeviceBytes() const override;
   absl::StatusOr<int64_t> Reserve(const StepSizes& sizes) override;

@@ -17,8 +17,9 @@ class RefBackend : public Backend {
   DType activation_dtype() const override { return DType::kF64; }
   DType ring_dtype(DType) const override { return DType::kF64; }
 
-  absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(LinearParts parts, std::optional<Activation> act) override {
-    return RefLinear::Create(parts, act);
+  absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(LinearParts parts, std::optional<Activation> act,
+                                                     Quantization quantization) override {
+    return RefLinear::Create(parts, act, quantization);
   }
   absl::StatusOr<Buffer> Allocate(size_t bytes, absl::string_view what) override { return AllocateHost(bytes, what); }
 

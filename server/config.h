@@ -24,7 +24,7 @@ struct ServerConfig {
   std::string access_file;                            // API keys and tenants; empty: whoever connects may call
   int64_t threads = 0;                                // of the cpu backend; 0: one a core this process may use
   std::string cpu_isa = "auto";                       // a lower instruction set than the machine's, for tests
-  std::string weights_dtype = "auto";                 // auto: as stored; f32, bf16, f16: round at load
+  std::string weights_dtype = "auto";                 // auto: as stored; others: round or quantise at load
   int64_t sessions_max = 0;                           // slots; 0: as many as memory_bytes allows, at most 1024
   int64_t memory_bytes = 0;                           // for weights, workspace and states; 0: most of what there is
   int64_t step_tokens_max = 512;                      // tokens of one step

@@ -6,13 +6,13 @@
 
 namespace barista {
 
-std::string Describe(const Checkpoint& checkpoint, const StateLayout& layout, int64_t weight_bytes,
-                     int64_t replay_bytes, int32_t slots, int64_t memory_bytes) {
+std::string Describe(const Checkpoint& checkpoint, const StateLayout& layout, absl::string_view weight_type,
+                     int64_t weight_bytes, int64_t replay_bytes, int32_t slots, int64_t memory_bytes) {
   const ModelConfig& c = checkpoint.config();
   std::string text = absl::StrCat(checkpoint.directory(), ": ", std::string(Name(c.task)), ", ", c.num_hidden_layers,
                                   " layers, hidden ", c.hidden_size, ", heads ", c.num_attention_heads, "/",
                                   c.num_key_value_heads, " x ", c.head_dim, ", vocabulary ", c.vocab_size, "\n");
-  absl::StrAppendFormat(&text, "  %-18s %15s\n", "weights", absl::StrCat(weight_bytes));
+  absl::StrAppendFormat(&text, "  %-18s %15d  %s\n", "weights", weight_bytes, weight_type);
   if (replay_bytes > 0) absl::StrAppendFormat(&text, "  %-18s %15d  while one runs\n", "float64 replay", replay_bytes);
   absl::StrAppend(&text, "state of one session, the same at every position:\n");
   for (const StatePlanRow& row : StatePlan(layout)) {

@@ -9,7 +9,7 @@
 
 namespace barista {
 
-std::string Describe(const Checkpoint& checkpoint, const StateLayout& layout, int64_t weight_bytes,
-                     int64_t replay_bytes, int32_t slots, int64_t memory_bytes);
+std::string Describe(const Checkpoint& checkpoint, const StateLayout& layout, absl::string_view weight_type,
+                     int64_t weight_bytes, int64_t replay_bytes, int32_t slots, int64_t memory_bytes);
 
 }  // namespace barista

@@ -46,27 +46,9 @@ int Fail(int code, const absl::Status& status) {
   return code;
 }
 
-std::optional<DType> DTypeNamed(const std::string& name) {
-  for (DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
-    if (name == Name(dtype)) return dtype;
-  }
-  return std::nullopt;
-}
-
-int64_t WeightBytes(const Checkpoint& checkpoint, std::optional<DType> as) {
-  int64_t bytes = 0;
-  for (const TensorSpec& spec : ExpectedTensors(checkpoint.config())) {
-    const HostTensor* tensor = checkpoint.find(spec.name);
-    if (tensor == nullptr) continue;
-    const int64_t count = static_cast<int64_t>(tensor->bytes.size() / SizeOf(tensor->dtype));
-    bytes += count * static_cast<int64_t>(SizeOf(as.value_or(tensor->dtype)));
-  }
-  return bytes;
-}
-
 ModelOptions OptionsFor(const ServerConfig& config, const ModelConfig& model) {
   ModelOptions options;
-  options.weights_dtype = DTypeNamed(config.weights_dtype);
+  options.weights = WeightFormatNamed(config.weights_dtype).value_or(WeightFormat());
   options.rows_max = model.task == Task::kClassification ? config.limits.classify_tokens_max : config.step_tokens_max;
   options.max_positions = config.max_positions > 0            ? config.max_positions
                           : model.max_position_embeddings > 0 ? model.max_position_embeddings
@@ -188,13 +170,18 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
 
   absl::StatusOr<Stores> stores = OpenStores(config);
   if (!stores.ok()) return Fail(kConfig, stores.status());
-  const SessionFormat format(layout, checkpoint.fingerprint(), (*model)->config().vocab_size);
+  const std::string fingerprint = ServedFingerprint(checkpoint, options.weights);
+  const SessionFormat format(layout, fingerprint, (*model)->config().vocab_size);
   const std::vector<Engine::StoredSession> stored = FindStoredSessions(*stores, format);
 
+  const std::string weights_type((*model)->weights().type_name());
   Metrics metrics;
   const SteadyClock clock;
   metrics.build_info
-      .Add({{"version", kVersion}, {"backend", std::string(backend.name())}, {"model", NameOf(config.model)}})
+      .Add({{"version", kVersion},
+            {"backend", std::string(backend.name())},
+            {"model", NameOf(config.model)},
+            {"weights", weights_type}})
       .Set(1);
   ThreadWorker device_worker, directory_worker, registry_worker, background;
   constexpr double kReplayCpuShare = 0.03;
@@ -249,7 +236,7 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
                      .sampling_defaults = DefaultsOf(checkpoint.generation_defaults()),
                      .slots = plan->slots,
                      .model_name = NameOf(config.model),
-                     .fingerprint = checkpoint.fingerprint(),
+                     .fingerprint = fingerprint,
                      .backend_kind = std::string(backend.name()),
                      .backend_device = backend.Describe(),
                      .threads = backend.threads(),
@@ -284,13 +271,15 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
                     {"metrics", (*server)->metrics_address()},
                     {"model", serving.model_name},
                     {"backend", serving.backend_device},
+                    {"weights", weights_type},
                     {"sessions_max", plan->slots},
                     {"sessions_total_max", engine.sessions_max()},
                     {"sessions_stored", stored.size()},
                     {"bytes_per_session", layout.bytes_per_session()}});
-  std::printf("ready grpc=%s metrics=%s model=%s backend=%s sessions_max=%d bytes_per_session=%ld\n",
+  std::printf("ready grpc=%s metrics=%s model=%s backend=%s weights=%s sessions_max=%d bytes_per_session=%ld\n",
               (*server)->address().c_str(), (*server)->metrics_address().c_str(), serving.model_name.c_str(),
-              serving.backend_kind.c_str(), plan->slots, static_cast<long>(layout.bytes_per_session()));
+              serving.backend_kind.c_str(), weights_type.c_str(), plan->slots,
+              static_cast<long>(layout.bytes_per_session()));
   std::fflush(stdout);
 
   sigset_t signals;
@@ -356,16 +345,19 @@ int Main(const std::vector<std::string>& args) {
 
   // Before anything is loaded: whether the weights and a session fit at all.
   const MemoryRoom room = {.host = AvailableMemoryBytes(), .device = (*backend)->FreeDeviceBytes()};
-  const DType stored = options.weights_dtype.value_or((*checkpoint)->find("model.embed_tokens.weight")->dtype);
+  const DType stored = options.weights.dtype.value_or((*checkpoint)->find("model.embed_tokens.weight")->dtype);
   const StateLayout layout((*checkpoint)->config(), {.state_dtype = (*backend)->activation_dtype(),
                                                      .ring_dtype = (*backend)->ring_dtype(stored),
                                                      .max_positions = options.max_positions});
-  const int64_t weights = WeightBytes(**checkpoint, options.weights_dtype);
+  const int64_t weights = WeightBytes(**checkpoint, options.weights);
   const int64_t replay_bytes = ReplayBytes(*config, **checkpoint, options);
   const absl::StatusOr<MemoryPlan> plan = PlanMemory(room, WishOf(*config, weights, replay_bytes), BytesOf(layout));
   if (!plan.ok()) return Fail(kConfig, plan.status());
   if (config->describe) {
-    std::fputs(Describe(**checkpoint, layout, weights, replay_bytes, plan->slots, plan->memory_bytes).c_str(), stdout);
+    std::fputs(Describe(**checkpoint, layout, NameOf(options.weights, **checkpoint), weights, replay_bytes,
+                        plan->slots, plan->memory_bytes)
+                   .c_str(),
+               stdout);
     return kOk;
   }
   if (config->check_config) return std::printf("ok\n"), kOk;

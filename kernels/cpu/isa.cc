@@ -16,11 +16,11 @@ bool RequestTilePermission() {
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 
-bool HasAmxBf16() {
+bool HasAmx() {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
-  constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24;
-  return (edx & kAmxBf16) != 0 && (edx & kAmxTile) != 0 && RequestTilePermission();
+  constexpr unsigned kAll = 1u << 22 | 1u << 24 | 1u << 25;  // bf16, tiles, int8
+  return (edx & kAll) == kAll && RequestTilePermission();
 }
 
 bool HasF16c() {
@@ -36,7 +36,7 @@ CpuIsa Detect() {
     return CpuIsa::kAvx2;
   }
   if (!__builtin_cpu_supports("avx512bf16")) return CpuIsa::kAvx512;
-  return HasAmxBf16() ? CpuIsa::kAmx : CpuIsa::kAvx512Bf16;
+  return HasAmx() ? CpuIsa::kAmx : CpuIsa::kAvx512Bf16;
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 // Weights lie in panels of 32 outputs, in the order the loop reads them, one stream from the first byte to the last:
 //   kRows   [panel][k][32]                                  f32, f16, bf16 where no instruction multiplies bf16
 //   kPairs  [panel][k / 32][2 halves][16 pairs][16][2]      bf16 for dot products of pairs: an AMX tile is 1 KiB of it
+//   kIntegers  quantised weights: kernel_int.h, which also says what differs in their activations and arithmetic
 // Activations are cut into row blocks of `row_block` rows; inside one, 64 bytes of each row follow each other:
 //   [row block][depth in chunks of 64 bytes][row of the block][64 bytes]
 // The last block of a matrix may have fewer rows, and is packed with just those. `depth` is `in` rounded up to whole
@@ -26,7 +27,7 @@ namespace barista {
 inline constexpr int64_t kPanel = 32;       // outputs
 inline constexpr int64_t kChunkBytes = 64;  // of one row of packed activations
 
-enum class WeightLayout : uint8_t { kRows, kPairs };
+enum class WeightLayout : uint8_t { kRows, kPairs, kIntegers };
 
 // y[r, 32 p + i] (+)= sum of k in [begin, end) over rows [0, rows) and panels [0, panels).
 struct PanelRun {
@@ -34,9 +35,9 @@ struct PanelRun {
   int64_t panels = 0;
   const std::byte* x = nullptr;  // packed, from the first row of a block and k = 0
   int64_t rows = 0;
-  int64_t depth = 0;  // of weights and x
-  int64_t begin = 0;  // multiples of a chunk
-  int64_t end = 0;
+  int64_t depth = 0;             // of weights and x
+  int64_t begin = 0;             // multiples of a chunk
+  int64_t end = 0;               // kIntegers: all of depth in one call
   const float* start = nullptr;  // [panels * 32] where the sums start (bias or zeros); null: they start from y
   float* y = nullptr;            // all 32 columns of each panel exist
   int64_t y_stride = 0;          // elements
@@ -50,9 +51,11 @@ struct MatmulKernel {
   // Packs rows [0, rows) of x [rows, in], which lie `stride` elements apart.
   void (*pack)(const float* x, int64_t stride, int64_t rows, int64_t in, std::byte* packed) = nullptr;
   void (*run)(const PanelRun& run) = nullptr;
+  int64_t chunk = kChunkBytes / x_bytes;  // of k
+  int64_t x_header = 0;                   // bytes of a packed row beside its activations
 
-  int64_t chunk() const { return kChunkBytes / x_bytes; }
-  int64_t Depth(int64_t in) const { return (in + chunk() - 1) / chunk() * chunk(); }
+  int64_t Depth(int64_t in) const { return (in + chunk - 1) / chunk * chunk; }
+  int64_t RowBytes(int64_t depth) const { return depth * x_bytes + x_header; }  // of a packed row
 };
 
 // The kernel for weights of f32, f16 or bf16. `isa` must be one that this machine has.

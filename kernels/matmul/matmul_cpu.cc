@@ -33,10 +33,11 @@ void AddBias(const float* bias, int64_t columns, float* y, int64_t rows, int64_t
   }
 }
 
-// The depth of one pass: all of it, or even parts.
+// The depth of one pass: all of it, or even parts. Sums of integers cannot wait in y.
 int64_t DepthOfPass(const MatmulKernel& kernel, int64_t depth) {
+  if (kernel.layout == WeightLayout::kIntegers) return depth;
   const int64_t part = CeilDiv(depth, CeilDiv(depth, kDepthAtOnce));
-  return CeilDiv(part, kernel.chunk()) * kernel.chunk();
+  return CeilDiv(part, kernel.chunk) * kernel.chunk;
 }
 
 // Whole panels. Between the passes of a long depth the sums wait in y, which changes no bit.
@@ -67,7 +68,7 @@ void RunPartialPanel(const MatmulKernel& kernel, PanelRun run, int64_t columns) 
     }
     kernel.run(run);
     for (int64_t i = 0; i < run.rows; ++i) std::copy_n(copy + i * kPanel, columns, y + (r + i) * y_stride);
-    run.x += step * run.depth * kernel.x_bytes;
+    run.x += step * kernel.RowBytes(run.depth);
   }
 }
 
@@ -110,7 +111,7 @@ void CpuMatmul::RunRows(absl::Span<const LinearCall> calls, int64_t first_row) {
     const Rows x = call.x.Slice(first_row, std::min(kRowsAtOnce, call.x.rows - first_row));
     const std::byte* packed = FindPacked(kernel, x);
     if (packed == nullptr) {
-      const size_t bytes = x.rows * weight->depth() * kernel.x_bytes;
+      const size_t bytes = x.rows * kernel.RowBytes(weight->depth());
       if (used_ + bytes > room_.size()) RunJobs();
       packed_.push_back({&kernel, x, room_.data() + used_});
       packed = packed_.back().packed;
@@ -134,7 +135,7 @@ double CpuMatmul::Cost(const Job& job) {
 void CpuMatmul::Cut(Job& job) const {
   const MatmulKernel& kernel = job.weight->kernel();
   const int64_t panels = job.weight->panels(), threads = pool_.threads(), unit = kernel.row_block;
-  const int64_t cached = kCachedBytes / (DepthOfPass(kernel, job.weight->depth()) * kernel.x_bytes);
+  const int64_t cached = kCachedBytes / kernel.RowBytes(DepthOfPass(kernel, job.weight->depth()));
   job.rows_an_item = std::min(CeilDiv(job.rows, unit), std::max<int64_t>(1, cached / unit)) * unit;
 
   const double cost = Cost(job);
@@ -184,7 +185,7 @@ void CpuMatmul::RunItem(const Job& job, int64_t item) {
   PanelRun run;
   run.weights = weight.panel(panel);
   run.panels = panels;
-  run.x = job.x + row * weight.depth() * kernel.x_bytes;
+  run.x = job.x + row * kernel.RowBytes(weight.depth());
   run.rows = std::min(job.rows_an_item, job.rows - row);
   run.depth = weight.depth();
   run.start = bias;
@@ -217,7 +218,7 @@ void CpuMatmul::PackAll() {
     const int64_t block = 4 * p.kernel->row_block;
     const int64_t depth = p.kernel->Depth(p.x.cols);
     const auto pack = [&](int64_t row, int64_t rows) {
-      p.kernel->pack(p.x.row<float>(row), p.x.stride, rows, p.x.cols, p.packed + row * depth * p.kernel->x_bytes);
+      p.kernel->pack(p.x.row<float>(row), p.x.stride, rows, p.x.cols, p.packed + row * p.kernel->RowBytes(depth));
     };
     if (p.x.rows * p.x.cols < 65536) {
       pack(0, p.x.rows);

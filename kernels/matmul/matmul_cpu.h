@@ -13,6 +13,7 @@
 #include "kernels/cpu/thread_pool.h"
 #include "kernels/matmul/kernel_cpu.h"
 #include "kernels/matmul/matmul.h"
+#include "kernels/matmul/quantize.h"
 
 namespace barista {
 
@@ -21,9 +22,10 @@ namespace barista {
 class CpuLinear : public Linear {
  public:
   // Stacks and packs `parts` on the pool's threads. Parts of equal element type keep it; mixed ones become f32, which
-  // holds all three exactly. Errors: INVALID_ARGUMENT naming the shape or type that cannot be; RESOURCE_EXHAUSTED.
-  static absl::StatusOr<std::unique_ptr<CpuLinear>> Create(LinearParts parts, std::optional<Activation> act, CpuIsa isa,
-                                                           ThreadPool& pool);
+  // holds all three exactly; unless they are quantised (then `in` is at most 65536). Errors: INVALID_ARGUMENT naming
+  // the shape or type that cannot be; RESOURCE_EXHAUSTED.
+  static absl::StatusOr<std::unique_ptr<CpuLinear>> Create(LinearParts parts, std::optional<Activation> act,
+                                                           Quantization quantization, CpuIsa isa, ThreadPool& pool);
 
   const MatmulKernel& kernel() const { return *kernel_; }
   int64_t depth() const { return kernel_->Depth(in_); }
@@ -40,6 +42,7 @@ class CpuLinear : public Linear {
   void Pack(LinearParts parts, DType dtype, int64_t panel);
 
   const MatmulKernel* kernel_ = nullptr;
+  Quantization quantization_ = Quantization::kNone;
   std::optional<Activation> act_;
   bool gated_ = false;
   int64_t panel_bytes_ = 0;

@@ -2,8 +2,8 @@
 
 #include "kernels/cuda/memory.h"
 #include "kernels/matmul/matmul_cuda.h"
-#include "kernels/matmul/product_bf16_cuda.h"
 #include "kernels/matmul/product_float_cuda.h"
+#include "kernels/matmul/product_tiles_cuda.h"
 
 namespace barista {
 namespace {
@@ -24,6 +24,7 @@ Product ProductOf(const LinearCall& call) {
   const CudaLinear& weight = WeightOf(call);
   Product p;
   p.weight = weight.weight();
+  p.multipliers = weight.multipliers();
   p.x = call.x;
   p.in = weight.in();
   p.stride = weight.stride();
@@ -32,6 +33,7 @@ Product ProductOf(const LinearCall& call) {
   p.units = weight.units();
   p.ending.y = call.y;
   p.ending.bias = weight.bias();
+  p.ending.scale = weight.scale();
   p.ending.rows = call.x.rows;
   p.ending.out = weight.out();
   p.ending.act = weight.act().value_or(Activation::kSilu);
@@ -53,10 +55,10 @@ absl::Status CudaMatmul::Reserve(int64_t rows_max, int64_t in) {
 }
 
 void CudaMatmul::Multiply(absl::Span<const LinearCall> calls, CudaQueue& queue) {
-  for (const DType dtype : {DType::kBF16, DType::kF16, DType::kF32}) {
+  for (const WeightForm form : kAllWeightForms) {
     together_.clear();
     for (const LinearCall& call : calls) {
-      if (WeightOf(call).dtype() == dtype && call.x.rows > 0) together_.push_back(&call);
+      if (WeightOf(call).form() == form && call.x.rows > 0) together_.push_back(&call);
     }
     if (!together_.empty()) RunTogether(together_, queue);
   }
@@ -64,19 +66,19 @@ void CudaMatmul::Multiply(absl::Span<const LinearCall> calls, CudaQueue& queue) 
 
 // As many calls a launch as its parameters and the room for packed rows hold.
 void CudaMatmul::RunTogether(absl::Span<const LinearCall* const> calls, CudaQueue& queue) {
-  const DType dtype = WeightOf(*calls[0]).dtype();
+  const WeightForm form = WeightOf(*calls[0]).form();
   int64_t rows = 0;
   for (const LinearCall* call : calls) rows = std::max(rows, call->x.rows);
-  const bool packed = dtype == DType::kBF16 && rows > kDirectRowsMax;
+  const bool packed = IsTiled(form) && rows > kDirectRowsMax;
   Products products;
   Packings packings;
   size_t used = 0;
   const auto run = [&] {
     if (packed) PackRows(packings, queue);
-    if (dtype == DType::kBF16) {
-      RunBf16Products(products, rows, multiprocessors_, queue);
+    if (IsTiled(form)) {
+      RunTileProducts(products, form, rows, multiprocessors_, queue);
     } else {
-      RunFloatProducts(products, dtype, rows, queue);
+      RunFloatProducts(products, form, rows, queue);
     }
     products.count = packings.count = 0;
     used = 0;

@@ -11,18 +11,23 @@
 #include "kernels/buffer.h"
 #include "kernels/cuda/queue.h"
 #include "kernels/matmul/matmul.h"
+#include "kernels/matmul/quantize.h"
+#include "kernels/matmul/weight_form_cuda.h"
 
 namespace barista {
 
 class CudaLinear : public Linear {
  public:
-  // Stacks and packs `parts`. Parts of equal element type keep it; mixed ones become f32. Errors: INVALID_ARGUMENT
-  // naming the shape or type that cannot be; RESOURCE_EXHAUSTED; INTERNAL.
-  static absl::StatusOr<std::unique_ptr<CudaLinear>> Create(LinearParts parts, std::optional<Activation> act);
+  // Stacks and packs `parts`. Parts of equal element type keep it; mixed ones become f32; unless they are quantised.
+  // Errors: INVALID_ARGUMENT naming the shape or type that cannot be; RESOURCE_EXHAUSTED; INTERNAL.
+  static absl::StatusOr<std::unique_ptr<CudaLinear>> Create(LinearParts parts, std::optional<Activation> act,
+                                                            Quantization quantization);
 
-  DType dtype() const { return dtype_; }
+  WeightForm form() const { return form_; }
   const void* weight() const { return weight_.data(); }
-  const float* bias() const { return reinterpret_cast<const float*>(bias_.data()); }  // of all rows; zeros where none
+  const uint8_t* multipliers() const { return reinterpret_cast<const uint8_t*>(multipliers_.data()); }
+  const float* scale() const { return reinterpret_cast<const float*>(scale_.data()); }  // of all rows; null: none
+  const float* bias() const { return reinterpret_cast<const float*>(bias_.data()); }    // of all rows; zeros where none
   std::optional<Activation> act() const { return act_; }
   bool gated() const { return gated_; }
   int units() const { return units_; }
@@ -31,13 +36,15 @@ class CudaLinear : public Linear {
   int slices() const { return slices_; }
 
  private:
-  DType dtype_ = DType::kF32;
+  WeightForm form_ = WeightForm::kF32;
   std::optional<Activation> act_;
   bool gated_ = false;
   int units_ = 0;
   int slices_ = 1;
   int64_t stride_ = 0;
   Buffer weight_;
+  Buffer multipliers_;  // int4
+  Buffer scale_;
   Buffer bias_;
 };
 

@@ -1,22 +1,31 @@
 #include "kernels/matmul/matmul_ref.h"
 
 #include "absl/strings/str_cat.h"
+#include "kernels/matmul/parts.h"
 
 namespace barista {
 
-absl::StatusOr<std::unique_ptr<Linear>> RefLinear::Create(LinearParts parts, std::optional<Activation> act) {
+absl::StatusOr<std::unique_ptr<Linear>> RefLinear::Create(LinearParts parts, std::optional<Activation> act,
+                                                          Quantization quantization) {
   if (parts.empty()) return absl::InvalidArgumentError("a linear layer needs at least one weight");
   auto linear = std::make_unique<RefLinear>();
   linear->in_ = parts[0].in;
   linear->act_ = act;
+  std::vector<float> row(linear->in_);
   for (const HostMatrix& part : parts) {
     if (part.in != linear->in_) {
       return absl::InvalidArgumentError(
           absl::StrCat("stacked weights differ in their input width: ", part.in, " and ", linear->in_));
     }
     for (int64_t o = 0; o < part.out; ++o) {
-      for (int64_t i = 0; i < part.in; ++i) {
-        linear->weight_.push_back(LoadAsDouble(part.data, part.dtype, part.Index(o, i)));
+      ReadOutput(part, o, row.data());
+      if (quantization == Quantization::kNone) {
+        linear->weight_.insert(linear->weight_.end(), row.begin(), row.end());
+      } else {
+        const QuantizedRow quantized = QuantizeRow(row, quantization);
+        for (int64_t i = 0; i < part.in; ++i) {
+          linear->weight_.push_back(static_cast<double>(quantized.scale) * quantized.Integer(i));
+        }
       }
       linear->bias_.push_back(part.bias == nullptr ? 0 : LoadAsDouble(part.bias, part.bias_dtype, o));
     }

@@ -32,6 +32,14 @@ absl::Status CheckParts(LinearParts parts, bool activated) {
   return absl::OkStatus();
 }
 
+void ReadOutput(const HostMatrix& m, int64_t o, float* row) {
+  if (!m.transposed) {
+    return ConvertTo(static_cast<const std::byte*>(m.data) + o * m.in * static_cast<int64_t>(SizeOf(m.dtype)), m.dtype,
+                     m.in, row);
+  }
+  for (int64_t k = 0; k < m.in; ++k) row[k] = static_cast<float>(LoadAsDouble(m.data, m.dtype, m.Index(o, k)));
+}
+
 DType CommonType(LinearParts parts) {
   const bool equal =
       std::all_of(parts.begin(), parts.end(), [&](const HostMatrix& m) { return m.dtype == parts[0].dtype; });

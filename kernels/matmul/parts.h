@@ -10,6 +10,9 @@ namespace barista {
 // INVALID_ARGUMENT naming the part, and the shape or type that cannot be.
 absl::Status CheckParts(LinearParts parts, bool activated);
 
+// row [in] = the weights of output o.
+void ReadOutput(const HostMatrix& m, int64_t o, float* row);
+
 // The parts' element type, or f32, which holds all of them exactly, where they differ.
 DType CommonType(LinearParts parts);
 

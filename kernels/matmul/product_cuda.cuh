@@ -1,6 +1,6 @@
 // Products on a device, as their kernels take them.
 //
-// Bits: an output's sum over `in` runs in one order that the weight's shape decides: bf16 in `slices` of whole tiles, a
+// Bits: an output's sum over `in` runs in one order that the weight's shape decides: tiles in `slices` of whole ones, a
 // tile after another, the slices' sums added in order; f32 and f16 a lane of a warp every 32nd piece of 16 bytes, the
 // lanes' sums added by halves. How many rows there are chooses among kernels that cut the same sums differently, and so
 // cannot change a bit. cuBLAS chooses its sums by the number of rows, so it is not used.
@@ -12,39 +12,43 @@
 
 namespace barista {
 
-inline constexpr int kTileOut = 16;   // rows of a tile of a bf16 weight: one m16n8k16 operand
+inline constexpr int kTileOut = 16;   // rows of a tile of a weight: one m16n8k16 operand
 inline constexpr int kTileIn = 16;    // its columns
 inline constexpr int kTileBatch = 8;  // rows of x that one instruction multiplies
 
-// How y is written: (+)= sum + bias, or act of it, times up where gated.
+// How y is written: (+)= scale * sum + bias, or act of it, times up where gated.
 struct Ending {
   __device__ void Plain(int64_t row, int64_t o, float sum) const {
     if (row >= rows || o >= out) return;
-    const float value = sum + bias[o];
+    const float value = Value(o, sum);
     float& place = y.row(row)[o];
     place = activated ? Apply(act, value) : (accumulate ? place + value : value);
   }
   __device__ void Gated(int64_t row, int64_t o, float gate, float up) const {
     if (row >= rows || o >= out) return;
-    y.row(row)[o] = Apply(act, gate + bias[o]) * (up + bias[out + o]);
+    y.row(row)[o] = Apply(act, Value(o, gate)) * Value(out + o, up);
   }
+  __device__ float Value(int64_t o, float sum) const { return (scale != nullptr ? sum * scale[o] : sum) + bias[o]; }
 
   DeviceRows y;
-  const float* bias = nullptr;  // [out], twice that where gated
+  const float* bias = nullptr;   // [out], twice that where gated
+  const float* scale = nullptr;  // of quantised weights, as many
   int64_t rows = 0, out = 0;
   Activation act = Activation::kSilu;
   bool activated = false, gated = false, accumulate = false;
 };
 
 struct Product {
-  const void* weight = nullptr;   // bf16: [units, tiles_in, 32 lanes] of 16 bytes; else [units, 4, stride] elements
-  DeviceRows x;                   // [rows, in]
-  const uint2* packed = nullptr;  // bf16, many rows: [tiles of x, tiles_in, 32 lanes]
+  // Tiles: [units, tiles_in, 32 lanes] of 8 elements (16 bytes, int8 8, int4 4); else [units, 4, stride] elements.
+  const void* weight = nullptr;
+  const uint8_t* multipliers = nullptr;  // int4: [units, ceil(tiles_in / 2), 16 rows]
+  DeviceRows x;                          // [rows, in]
+  const uint2* packed = nullptr;         // tiles, many rows: [tiles of x, tiles_in, 32 lanes]
   int64_t in = 0;
   int64_t stride = 0;  // f32, f16: elements of a padded row of the weight
-  int tiles_in = 0;    // bf16
-  int slices = 0;      // bf16
-  int units = 0;       // bf16: tiles along the outputs; else groups of four rows
+  int tiles_in = 0;    // tiles
+  int slices = 0;      // tiles
+  int units = 0;       // tiles along the outputs; else groups of four rows
   int first_block = 0;
   Ending ending;
 };

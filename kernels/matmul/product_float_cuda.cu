@@ -72,8 +72,8 @@ void Run(Products& products, int64_t rows, CudaQueue& queue) {
 
 }  // namespace
 
-void RunFloatProducts(Products products, DType dtype, int64_t rows, CudaQueue& queue) {
-  if (dtype == DType::kF16) {
+void RunFloatProducts(Products products, WeightForm form, int64_t rows, CudaQueue& queue) {
+  if (form == WeightForm::kF16) {
     rows == 1 ? Run<Float16, 1>(products, rows, queue) : Run<Float16, 4>(products, rows, queue);
   } else {
     rows == 1 ? Run<float, 1>(products, rows, queue) : Run<float, 4>(products, rows, queue);

@@ -17,7 +17,7 @@ float Noise(uint32_t& state) {
   return static_cast<float>(static_cast<int32_t>(state)) * 0x1p-31f;
 }
 
-absl::Status Check(DType dtype, CpuIsa isa, ThreadPool& pool) {
+absl::Status Check(DType dtype, Quantization quantization, CpuIsa isa, ThreadPool& pool) {
   uint32_t state = 1;
   std::vector<float> weight_values(kIn * kOut), x(kIn * kRows);
   for (float& value : weight_values) value = Noise(state);
@@ -31,7 +31,8 @@ absl::Status Check(DType dtype, CpuIsa isa, ThreadPool& pool) {
   matrix.dtype = dtype;
   matrix.out = kOut;
   matrix.in = kIn;
-  absl::StatusOr<std::unique_ptr<CpuLinear>> weight = CpuLinear::Create({&matrix, 1}, std::nullopt, isa, pool);
+  absl::StatusOr<std::unique_ptr<CpuLinear>> weight =
+      CpuLinear::Create({&matrix, 1}, std::nullopt, quantization, isa, pool);
   if (!weight.ok()) return weight.status();
   CpuMatmul matmul(pool);
   if (absl::Status status = matmul.Reserve(kIn); !status.ok()) return status;
@@ -46,16 +47,20 @@ absl::Status Check(DType dtype, CpuIsa isa, ThreadPool& pool) {
     matmul.Multiply({&one, 1});
   }
   if (std::memcmp(together.data(), alone.data(), together.size() * sizeof(float)) == 0) return absl::OkStatus();
-  return absl::InternalError(absl::StrCat("self-test: with ", std::string(Name(isa)), " the product of ",
-                                          std::string(Name(dtype)),
-                                          " weights depends on the number of rows; choose a lower cpu_isa"));
+  return absl::InternalError(
+      absl::StrCat("self-test: with ", std::string(Name(isa)), " the product of ",
+                   std::string(quantization == Quantization::kNone ? Name(dtype) : Name(quantization)),
+                   " weights depends on the number of rows; choose a lower cpu_isa"));
 }
 
 }  // namespace
 
 absl::Status CheckRowBits(CpuIsa isa, ThreadPool& pool) {
   for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
-    if (absl::Status status = Check(dtype, isa, pool); !status.ok()) return status;
+    if (absl::Status status = Check(dtype, Quantization::kNone, isa, pool); !status.ok()) return status;
+  }
+  for (const Quantization quantization : {Quantization::kInt8, Quantization::kInt4}) {
+    if (absl::Status status = Check(DType::kF32, quantization, isa, pool); !status.ok()) return status;
   }
   return absl::OkStatus();
 }

@@ -7,8 +7,8 @@
 
 namespace barista {
 
-// Small products of each weight type, by rows alone and together. INTERNAL where a row's bits depend on its
-// neighbours. Takes about a millisecond.
+// Small products of each weight type and quantisation, by rows alone and together. INTERNAL where a row's bits depend
+// on its neighbours. Takes about a millisecond.
 absl::Status CheckRowBits(CpuIsa isa, ThreadPool& pool);
 
 }  // namespace barista

@@ -63,14 +63,14 @@ StepSizes Model::LargestStep() const {
 
 absl::StatusOr<std::unique_ptr<Model>> Model::Load(const Checkpoint& checkpoint, Backend& backend,
                                                    const ModelOptions& options) {
-  absl::StatusOr<Weights> weights = LoadWeights(checkpoint, backend, options.weights_dtype);
+  absl::StatusOr<Weights> weights = LoadWeights(checkpoint, backend, options.weights);
   if (!weights.ok()) return weights.status();
   return Make(checkpoint, backend, options, *std::move(weights));
 }
 
 absl::StatusOr<std::unique_ptr<Model>> Model::LoadLayerByLayer(const Checkpoint& checkpoint, Backend& backend,
                                                                const ModelOptions& options) {
-  absl::StatusOr<Weights> weights = LoadWeightsWithoutLayers(checkpoint, backend, options.weights_dtype);
+  absl::StatusOr<Weights> weights = LoadWeightsWithoutLayers(checkpoint, backend, options.weights);
   if (!weights.ok()) return weights.status();
   ModelOptions without_head = options;
   without_head.logits_rows_max = 0;
@@ -95,7 +95,7 @@ int64_t Model::LayerByLayerBytes(const Checkpoint& checkpoint, DType dtype, cons
   }
   for (const Part& part : WorkspaceParts(config, options)) bytes += Aligned(part.rows * part.cols * element);
   const HostTensor& table = *checkpoint.find("model.embed_tokens.weight");
-  const DType table_dtype = options.weights_dtype.value_or(table.dtype);
+  const DType table_dtype = options.weights.dtype.value_or(table.dtype);
   bytes += count("model.embed_tokens.weight") * static_cast<int64_t>(SizeOf(table_dtype)) + layer_max * element;
   return bytes + StateLayout(config, {dtype, dtype, options.max_positions}).slot_bytes();
 }
@@ -184,7 +184,7 @@ absl::Status Model::ForwardFrom(const Checkpoint& checkpoint, absl::FunctionRef<
   Embed(tokens, rows);
   for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) {
     if (!go_on()) return absl::CancelledError("told to stop");
-    absl::StatusOr<LayerWeights> weights = LoadLayerWeights(checkpoint, backend_, options_.weights_dtype, layer);
+    absl::StatusOr<LayerWeights> weights = LoadLayerWeights(checkpoint, backend_, options_.weights, layer);
     if (!weights.ok()) return weights.status();
     weights_.layers[layer] = *std::move(weights);
     Block(layer, segments, rows, pool);

@@ -20,11 +20,11 @@
 namespace barista {
 
 struct ModelOptions {
-  std::optional<DType> weights_dtype;  // round the weights to this type at load; nullopt: as stored
-  int64_t rows_max = 512;              // tokens of one Forward, and of one Classify
-  int64_t logits_rows_max = 64;        // rows of one Logits call
-  int64_t latent_rows_max = 1;         // rows of one Forward whose use of the latents is measured
-  int64_t max_positions = 4096;        // of full_attention layers
+  WeightFormat weights;
+  int64_t rows_max = 512;        // tokens of one Forward, and of one Classify
+  int64_t logits_rows_max = 64;  // rows of one Logits call
+  int64_t latent_rows_max = 1;   // rows of one Forward whose use of the latents is measured
+  int64_t max_positions = 4096;  // of full_attention layers
 };
 
 class Model {

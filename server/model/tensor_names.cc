@@ -19,7 +19,7 @@ class SpecList {
   explicit SpecList(const ModelConfig& config) : config_(config) {}
 
   void Tensor(std::string name, std::vector<Extent> extents, bool required = true, std::string needs = "") {
-    TensorSpec spec{std::move(name), {}, {}, required, std::move(needs)};
+    TensorSpec spec{std::move(name), {}, {}, required, std::move(needs), false};
     std::vector<std::string> words;
     for (Extent& extent : extents) {
       spec.shape.push_back(extent.size);
@@ -31,6 +31,7 @@ class SpecList {
 
   void Linear(const std::string& name, const Extent& out, const Extent& in) {
     Tensor(name + ".weight", {out, in});
+    specs_.back().linear = true;
     Tensor(name + ".bias", {out}, /*required=*/false);
   }
 

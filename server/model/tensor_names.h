@@ -16,7 +16,8 @@ struct TensorSpec {
   std::vector<int64_t> shape;
   std::string shape_words;  // the shape in config.json's words: "[num_key_value_heads*head_dim, hidden_size]"
   bool required = true;
-  std::string needs;  // where this tensor is present, the one of this name must be too; empty = none
+  std::string needs;    // where this tensor is present, the one of this name must be too; empty = none
+  bool linear = false;  // the weight [out, in] of a linear layer
 };
 
 // "model.layers.3.mixer.v_proj.weight" for (3, "mixer.v_proj.weight").

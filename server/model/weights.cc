@@ -12,11 +12,11 @@ namespace {
 
 constexpr int64_t kF64Bytes = 8;
 
-// Reads a checkpoint's tensors, rounded to `as` where asked, into the backend's memory.
+// Reads a checkpoint's tensors, rounded or quantised where asked, into the backend's memory.
 class Loader {
  public:
-  Loader(const Checkpoint& checkpoint, Backend& backend, std::optional<DType> as)
-      : checkpoint_(checkpoint), backend_(backend), as_(as) {}
+  Loader(const Checkpoint& checkpoint, Backend& backend, const WeightFormat& format)
+      : checkpoint_(checkpoint), backend_(backend), format_(format) {}
 
   struct Data {
     const void* data = nullptr;
@@ -29,15 +29,16 @@ class Loader {
     if (tensor == nullptr) return {};
     const int64_t count = static_cast<int64_t>(tensor->bytes.size() / SizeOf(tensor->dtype));
     parameters_ += count;
-    if (!as_ || *as_ == tensor->dtype) return {tensor->bytes.data(), tensor->dtype, count};
-    std::vector<std::byte>& rounded = rounded_.emplace_back(count * SizeOf(*as_));
+    const std::optional<DType> as = format_.dtype;
+    if (!as || *as == tensor->dtype) return {tensor->bytes.data(), tensor->dtype, count};
+    std::vector<std::byte>& rounded = rounded_.emplace_back(count * SizeOf(*as));
     for (int64_t i = 0; i < count; ++i) {
       const float x = static_cast<float>(LoadAsDouble(tensor->bytes.data(), tensor->dtype, i));
-      if (*as_ == DType::kF32) reinterpret_cast<float*>(rounded.data())[i] = x;
-      if (*as_ == DType::kBF16) reinterpret_cast<BFloat16*>(rounded.data())[i] = ToBFloat16(x);
-      if (*as_ == DType::kF16) reinterpret_cast<Float16*>(rounded.data())[i] = ToFloat16(x);
+      if (*as == DType::kF32) reinterpret_cast<float*>(rounded.data())[i] = x;
+      if (*as == DType::kBF16) reinterpret_cast<BFloat16*>(rounded.data())[i] = ToBFloat16(x);
+      if (*as == DType::kF16) reinterpret_cast<Float16*>(rounded.data())[i] = ToFloat16(x);
     }
-    return {rounded.data(), *as_, count};
+    return {rounded.data(), *as, count};
   }
 
   // f(element) of a tensor as a vector of the backend's activation type; empty where the tensor is absent.
@@ -80,7 +81,14 @@ class Loader {
 
   absl::StatusOr<std::unique_ptr<Linear>> Stack(const std::vector<HostMatrix>& parts,
                                                 std::optional<Activation> act = std::nullopt) {
-    absl::StatusOr<std::unique_ptr<Linear>> linear = backend_.MakeLinear(parts, act);
+    return Make(parts, act, format_.quantization);
+  }
+  absl::StatusOr<std::unique_ptr<Linear>> Head(const HostMatrix& head) {
+    return Make({head}, std::nullopt, format_.head());
+  }
+  absl::StatusOr<std::unique_ptr<Linear>> Make(const std::vector<HostMatrix>& parts, std::optional<Activation> act,
+                                               Quantization quantization) {
+    absl::StatusOr<std::unique_ptr<Linear>> linear = backend_.MakeLinear(parts, act, quantization);
     if (linear.ok()) bytes_ += (*linear)->bytes();
     rounded_.clear();
     return linear;
@@ -111,7 +119,7 @@ class Loader {
           .transposed = true,
           .bias = static_cast<const std::byte*>(bias.data) + b * size * SizeOf(bias.dtype),
           .bias_dtype = bias.dtype};
-      absl::StatusOr<std::unique_ptr<Linear>> linear = backend_.MakeLinear({block}, std::nullopt);
+      absl::StatusOr<std::unique_ptr<Linear>> linear = backend_.MakeLinear({block}, std::nullopt, Quantization::kNone);
       if (!linear.ok()) return linear.status();
       bytes_ += (*linear)->bytes();
       result.push_back(*std::move(linear));
@@ -126,7 +134,7 @@ class Loader {
  private:
   const Checkpoint& checkpoint_;
   Backend& backend_;
-  std::optional<DType> as_;
+  WeightFormat format_;
   std::deque<std::vector<std::byte>> rounded_;  // alive until the product that reads them is packed
   int64_t parameters_ = 0;
   int64_t bytes_ = 0;
@@ -218,9 +226,9 @@ absl::StatusOr<Weights> LoadEnds(const Loader::Data& table, Loader& loader) {
 
 }  // namespace
 
-absl::StatusOr<Weights> LoadWeights(const Checkpoint& checkpoint, Backend& backend, std::optional<DType> as) {
+absl::StatusOr<Weights> LoadWeights(const Checkpoint& checkpoint, Backend& backend, const WeightFormat& format) {
   const ModelConfig& c = checkpoint.config();
-  Loader loader(checkpoint, backend, as);
+  Loader loader(checkpoint, backend, format);
   std::vector<LayerWeights> layers;
   for (int64_t i = 0; i < c.num_hidden_layers; ++i) {
     absl::StatusOr<LayerWeights> layer = LoadLayer(c, i, loader);
@@ -237,23 +245,24 @@ absl::StatusOr<Weights> LoadWeights(const Checkpoint& checkpoint, Backend& backe
   } else if (!c.tie_word_embeddings) {
     head = loader.Matrix("lm_head", c.vocab_size, c.hidden_size);
   }
-  BARISTA_ASSIGN(weights->head, loader.Stack({head}));
+  BARISTA_ASSIGN(weights->head, loader.Head(head));
   weights->parameters = loader.parameters();
   weights->bytes = loader.bytes();
+  weights->quantization = format.quantization;
   return weights;
 }
 
 absl::StatusOr<Weights> LoadWeightsWithoutLayers(const Checkpoint& checkpoint, Backend& backend,
-                                                 std::optional<DType> as) {
-  Loader loader(checkpoint, backend, as);
+                                                 const WeightFormat& format) {
+  Loader loader(checkpoint, backend, format);
   absl::StatusOr<Weights> weights = LoadEnds(ReadTable(loader), loader);
   if (weights.ok()) weights->layers.resize(checkpoint.config().num_hidden_layers);
   return weights;
 }
 
-absl::StatusOr<LayerWeights> LoadLayerWeights(const Checkpoint& checkpoint, Backend& backend, std::optional<DType> as,
-                                              int64_t layer) {
-  Loader loader(checkpoint, backend, as);
+absl::StatusOr<LayerWeights> LoadLayerWeights(const Checkpoint& checkpoint, Backend& backend,
+                                              const WeightFormat& format, int64_t layer) {
+  Loader loader(checkpoint, backend, format);
   return LoadLayer(checkpoint.config(), layer, loader);
 }
 

@@ -4,11 +4,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "kernels/backend.h"
 #include "server/model/checkpoint.h"
+#include "server/model/weight_format.h"
 
 namespace barista {
 
@@ -45,16 +47,21 @@ struct Weights {
   NormWeights norm;
   std::unique_ptr<Linear> head;  // lm_head (the embedding where tied), or a classifier's score
   int64_t parameters = 0;
-  int64_t bytes = 0;          // in the backend's memory
-  DType dtype = DType::kF32;  // of the embedding as served: decides the rings' type
+  int64_t bytes = 0;                                // in the backend's memory
+  DType dtype = DType::kF32;                        // of the embedding as served: decides the rings' type
+  Quantization quantization = Quantization::kNone;  // of the layers
+
+  // What products are made with: "bf16", "int8".
+  std::string_view type_name() const { return quantization == Quantization::kNone ? Name(dtype) : Name(quantization); }
 };
 
-// `as`: round every tensor to this type first (nullopt: as stored). Errors: RESOURCE_EXHAUSTED.
-absl::StatusOr<Weights> LoadWeights(const Checkpoint& checkpoint, Backend& backend, std::optional<DType> as);
+// Beside the weights in the backend's memory it takes that of one packed matrix at most. Errors: RESOURCE_EXHAUSTED;
+// INVALID_ARGUMENT naming a shape that the backend does not take.
+absl::StatusOr<Weights> LoadWeights(const Checkpoint& checkpoint, Backend& backend, const WeightFormat& format);
 // Without head, and with layers that hold nothing: for who loads one layer after another.
 absl::StatusOr<Weights> LoadWeightsWithoutLayers(const Checkpoint& checkpoint, Backend& backend,
-                                                 std::optional<DType> as);
-absl::StatusOr<LayerWeights> LoadLayerWeights(const Checkpoint& checkpoint, Backend& backend, std::optional<DType> as,
-                                              int64_t layer);
+                                                 const WeightFormat& format);
+absl::StatusOr<LayerWeights> LoadLayerWeights(const Checkpoint& checkpoint, Backend& backend,
+                                              const WeightFormat& format, int64_t layer);
 
 }  // namespace barista

@@ -181,7 +181,8 @@ Metrics::Metrics()
           "barista_local_mass",
           "p(0|t), the weight of the sliding window in the mix, averaged in the same way. Macchiato layers alone.")),
 
-      build_info(DECLARE.Gauges("barista_build_info", "1; the labels say what runs: version, backend, model.")),
+      build_info(DECLARE.Gauges("barista_build_info",
+                                "1; the labels say what runs: version, backend, model, type of the weights.")),
       device_memory_bytes(
           DECLARE.Gauges("barista_device_memory_bytes",
                          "Bytes taken at start in the memory of the device that computes, by use; the cpu backend's "

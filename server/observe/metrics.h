@@ -76,7 +76,7 @@ class Metrics {
   prometheus::Family<prometheus::Gauge>& local_mass;         // the same
 
   // The process.
-  prometheus::Family<prometheus::Gauge>& build_info;  // version, backend, model; one series, made at start
+  prometheus::Family<prometheus::Gauge>& build_info;  // version, backend, model, weights; one series, made at start
   ByLabel<prometheus::Gauge> device_memory_bytes;     // use: weights, workspace, states
   ByLabel<prometheus::Counter> reload_failures;       // what: tls, access
   prometheus::Gauge& draining;

@@ -86,7 +86,7 @@ ModelService::ModelService(const Serving& s) : serving_(s) {
   model.set_task(c.task == Task::kCausalLm ? v1::TASK_CAUSAL_LM : v1::TASK_CLASSIFICATION);
   FillArchitecture(c, *model.mutable_architecture());
   model.set_parameters(s.model.weights().parameters);
-  model.set_weight_dtype(std::string(Name(s.model.weights().dtype)));
+  model.set_weight_dtype(std::string(s.model.weights().type_name()));
   model.mutable_backend()->set_kind(s.backend_kind);
   model.mutable_backend()->set_device(s.backend_device);
   model.mutable_backend()->set_threads(s.threads);

@@ -1,7 +1,7 @@
 // Whether a step costs the same however long the past is: one session read to --near tokens, one to --far, then their
 // decode steps taken in turns; and how much memory the long one needed.
 //
-//   constant_time --model=DIR [--near=1000] [--far=200000] [--steps=400] [--threads=0] [--weights=stored]
+//   constant_time --model=DIR [--near=1000] [--far=200000] [--steps=400] [--threads=0] [--weights=auto]
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -13,7 +13,7 @@
 #include "tests/bench/streams.h"
 
 ABSL_FLAG(std::string, model, "", "checkpoint directory");
-ABSL_FLAG(std::string, weights, "stored", "stored, bf16, f16, f32");
+ABSL_FLAG(std::string, weights, "auto", "auto, f32, bf16, f16, int8, int4");
 ABSL_FLAG(int, threads, 0, "threads; 0: all cores");
 ABSL_FLAG(int64_t, near, 1000, "position of the short session");
 ABSL_FLAG(int64_t, far, 200000, "position of the long session");

@@ -28,7 +28,7 @@
 using StringList = std::vector<std::string>;
 ABSL_FLAG(std::string, model, "", "checkpoint directory");
 ABSL_FLAG(std::string, backend, "cpu", "cpu or cuda");
-ABSL_FLAG(StringList, weights, StringList({"bf16", "f32"}), "stored, bf16, f16, f32");
+ABSL_FLAG(StringList, weights, StringList({"bf16", "f32"}), "auto, f32, bf16, f16, int8, int4");
 ABSL_FLAG(StringList, threads, StringList({"1", "2"}), "threads, the caller included");
 ABSL_FLAG(StringList, batch, StringList({"1", "8", "32"}), "sessions of a decode step");
 ABSL_FLAG(StringList, prefill, StringList({"512", "4096"}), "tokens of a prompt");
@@ -123,12 +123,17 @@ class Setup {
   }
 
   nlohmann::json Json() const {
-    nlohmann::json result = {{"weights", TypeName()}, {"threads", Threads()}, {"points", nlohmann::json::array()}};
+    nlohmann::json result = {{"weights", TypeName()},
+                             {"threads", Threads()},
+                             {"weight_bytes", loaded_.model->weights().bytes},
+                             {"read_rate", MemoryRate()},
+                             {"points", nlohmann::json::array()}};
     for (const Point& p : points_) {
       const double seconds = Median(p.seconds);
       result["points"].push_back({{"kind", p.prefill ? "prefill" : "decode"},
                                   {"count", p.count},
                                   {"seconds", seconds},
+                                  {"of_limit", Limit(WorkOf(p), MemoryRate()) / seconds},
                                   {"tokens_per_second", static_cast<double>(p.count) / seconds}});
     }
     return result;
@@ -170,7 +175,7 @@ class Setup {
   double CachedRate() const { return Median(cached_rates_); }
   double Peak() const { return Median(peaks_); }
   DType dtype() const { return loaded_.model->weights().dtype; }
-  std::string TypeName() const { return std::string(Name(dtype())); }
+  std::string TypeName() const { return std::string(loaded_.model->weights().type_name()); }
   long long Threads() const { return pool_.threads(); }
 
   LoadedModel loaded_;

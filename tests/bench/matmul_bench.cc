@@ -1,7 +1,7 @@
 // Linear layers on this machine's best instruction set, beside the limits measured in the same run: read bandwidth
 // where rows are few, arithmetic where they are many. The peer is oneDNN with bf16 weights packed once.
 //
-//   matmul_bench [--threads=1,2] [--dtype=bf16,f32] [--shape=768x2560,…] [--rows=1,8,…] [--megabytes=1024]
+//   matmul_bench [--threads=1,2] [--dtype=bf16,f32,int8,int4] [--shape=768x2560,…] [--rows=1,8,…] [--megabytes=1024]
 //
 // "cold" rotates over copies of the weight until they fill --megabytes (more than the last-level cache), as a decode
 // step of a large model does; otherwise one set of up to 64 MB is reused. All figures are medians of interleaved
@@ -27,7 +27,7 @@
 #include "tests/bench/limits.h"
 
 ABSL_FLAG(std::vector<std::string>, threads, std::vector<std::string>({"1", "2"}), "threads, the caller included");
-ABSL_FLAG(std::vector<std::string>, dtype, std::vector<std::string>({"bf16", "f32"}), "bf16, f16, f32");
+ABSL_FLAG(std::vector<std::string>, dtype, std::vector<std::string>({"bf16", "f32"}), "bf16, f16, f32, int8, int4");
 ABSL_FLAG(std::vector<std::string>, shape,
           std::vector<std::string>({"768x768", "768x5120", "2560x768", "2304x9216", "768x50304"}), "inputs x outputs");
 ABSL_FLAG(std::vector<std::string>, rows, std::vector<std::string>({"1", "8", "32", "512", "4096"}), "rows");
@@ -49,6 +49,13 @@ struct Shape {
   int64_t in, out, rows;
 };
 
+// A weight's type, and what it is quantised to.
+struct Kind {
+  DType dtype = DType::kBF16;
+  Quantization quantization = Quantization::kNone;
+  double bytes = 2;  // an element
+};
+
 std::vector<uint8_t> RandomWeight(const Shape& s, DType dtype) {
   std::mt19937 random(1);
   std::vector<uint8_t> raw(s.in * s.out * SizeOf(dtype));
@@ -63,11 +70,13 @@ std::vector<uint8_t> RandomWeight(const Shape& s, DType dtype) {
 
 class Ours {
  public:
-  Ours(ThreadPool& pool, CpuIsa isa, const Shape& s, DType dtype, const void* weight, int64_t copies)
+  Ours(ThreadPool& pool, CpuIsa isa, const Shape& s, const Kind& kind, const void* weight, int64_t copies)
       : matmul_(pool), x_(*AllocateHost(s.rows * s.in * 4, "x")), y_(*AllocateHost(s.rows * s.out * 4, "y")) {
     HostMatrix m;
-    m.data = weight, m.dtype = dtype, m.out = s.out, m.in = s.in;
-    for (int64_t i = 0; i < copies; ++i) weights_.push_back(*CpuLinear::Create({&m, 1}, std::nullopt, isa, pool));
+    m.data = weight, m.dtype = kind.dtype, m.out = s.out, m.in = s.in;
+    for (int64_t i = 0; i < copies; ++i) {
+      weights_.push_back(*CpuLinear::Create({&m, 1}, std::nullopt, kind.quantization, isa, pool));
+    }
     if (!matmul_.Reserve(s.in).ok()) std::abort();
     std::fill_n(reinterpret_cast<float*>(x_.data()), s.rows * s.in, 0.5f);
     call_.x = {x_.data(), DType::kF32, s.rows, s.in, s.in};
@@ -138,17 +147,24 @@ double SecondsOf(Side& side, int64_t times) {
   return (now() - begin) / static_cast<double>(times);
 }
 
-DType ParseDType(const std::string& name) {
-  return name == "bf16" ? DType::kBF16 : name == "f16" ? DType::kF16 : DType::kF32;
+Kind KindNamed(const std::string& name) {
+  if (name == "int8") return {.quantization = Quantization::kInt8, .bytes = 1};
+  if (name == "int4") return {.quantization = Quantization::kInt4, .bytes = 0.5 + 0.5 / kQuantizedGroup};
+  const DType dtype = name == "bf16" ? DType::kBF16 : name == "f16" ? DType::kF16 : DType::kF32;
+  return {.dtype = dtype, .bytes = static_cast<double>(SizeOf(dtype))};
 }
 
-void RunShape(ThreadPool& pool, CpuIsa isa, const Shape& s, DType dtype, bool cold, const Buffer& memory, double peak) {
-  const int64_t bytes = s.in * s.out * static_cast<int64_t>(SizeOf(dtype));
+void RunShape(ThreadPool& pool, CpuIsa isa, const Shape& s, const std::string& type, bool cold, const Buffer& memory,
+              double peak) {
+  const Kind kind = KindNamed(type);
+  const DType dtype = kind.dtype;
+  const int64_t bytes = static_cast<int64_t>(static_cast<double>(s.in * s.out) * kind.bytes);
   const int64_t copies = cold ? std::max<int64_t>(1, (absl::GetFlag(FLAGS_megabytes) << 20) / bytes) : 1;
   const std::vector<uint8_t> raw = RandomWeight(s, dtype);
-  Ours ours(pool, isa, s, dtype, raw.data(), copies);
+  Ours ours(pool, isa, s, kind, raw.data(), copies);
   std::unique_ptr<Peer> peer;
-  if (dtype != DType::kF16) peer = std::make_unique<Peer>(s, dtype, raw.data(), copies);
+  if (dtype != DType::kF16 && kind.quantization == Quantization::kNone)
+    peer = std::make_unique<Peer>(s, dtype, raw.data(), copies);
   const double flops = 2.0 * static_cast<double>(s.rows * s.in * s.out);
   const double estimate = std::max(static_cast<double>(bytes) / 30e9, flops / (peak * 1e9));
   const int64_t times = std::clamp<int64_t>(static_cast<int64_t>(0.1 / estimate), 1, std::max<int64_t>(copies, 64));
@@ -161,7 +177,7 @@ void RunShape(ThreadPool& pool, CpuIsa isa, const Shape& s, DType dtype, bool co
     std::this_thread::sleep_for(std::chrono::milliseconds(20));  // its threads spin for a while
   }
   const double seconds = Median(our_s), rate = static_cast<double>(bytes) / seconds / 1e9;
-  std::printf("| %d | %s | %lldx%lld | %lld%s | %.4f | %.1f | ", pool.threads(), std::string(Name(dtype)).c_str(),
+  std::printf("| %d | %s | %lldx%lld | %lld%s | %.4f | %.1f | ", pool.threads(), type.c_str(),
               static_cast<long long>(s.in), static_cast<long long>(s.out), static_cast<long long>(s.rows),
               cold ? " cold" : "", seconds * 1e3, rate);
   if (cold) {
@@ -198,14 +214,14 @@ void RunAll() {
     ThreadPool pool(static_cast<int>(ToInt(threads)));
     omp_set_num_threads(pool.threads());
     for (const std::string& dtype : absl::GetFlag(FLAGS_dtype)) {
-      const double peak = bench::PeakRate(pool, *isa, ParseDType(dtype), BenchClock()) / 1e9;
+      const double peak = bench::PeakRate(pool, *isa, KindNamed(dtype).dtype, BenchClock()) / 1e9;
       for (const std::string& shape : absl::GetFlag(FLAGS_shape)) {
         for (const std::string& rows : absl::GetFlag(FLAGS_rows)) {
           const std::vector<std::string> sides = absl::StrSplit(shape, 'x');
           const Shape s = {ToInt(sides[0]), ToInt(sides[1]), ToInt(rows)};
           if (s.rows * s.out > int64_t{1} << 27) continue;
-          if (s.rows <= 64) RunShape(pool, *isa, s, ParseDType(dtype), true, memory, peak);
-          if (s.rows <= 8 || s.rows > 64) RunShape(pool, *isa, s, ParseDType(dtype), false, memory, peak);
+          if (s.rows <= 64) RunShape(pool, *isa, s, dtype, true, memory, peak);
+          if (s.rows <= 8 || s.rows > 64) RunShape(pool, *isa, s, dtype, false, memory, peak);
         }
       }
     }

@@ -18,7 +18,7 @@
 #include "tests/bench/streams.h"
 
 ABSL_FLAG(std::string, model, "", "checkpoint directory");
-ABSL_FLAG(std::string, weights, "bf16", "stored, bf16, f16, f32");
+ABSL_FLAG(std::string, weights, "bf16", "auto, f32, bf16, f16, int8, int4");
 ABSL_FLAG(int, threads, 1, "threads, the caller included");
 ABSL_FLAG(int, steps, 300, "measured steps");
 

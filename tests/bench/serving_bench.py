@@ -52,7 +52,7 @@ class Bench:
 
     def alone(self, streams):
         """Tokens a second of `streams` sessions with prompts as long as the streams', without a server."""
-        setups = self.run("engine_bench", f"--model={self.options.model}", "--weights=stored", "--json", "--rounds=1",
+        setups = self.run("engine_bench", f"--model={self.options.model}", "--weights=auto", "--json", "--rounds=1",
                           "--threads=" + str(self.options.threads), f"--batch={streams}", "--prefill=",
                           f"--context={self.options.prompt}", f"--seconds={self.options.seconds}",
                           "--limit_megabytes=1")

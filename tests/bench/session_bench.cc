@@ -1,7 +1,7 @@
 // What it costs to fork, keep and bring back a session, at a small position and at a large one, in turns; and to fork
 // it many times at once, against the memory's limit.
 //
-//   session_bench --model=DIR [--positions=1000,1000000] [--children=64] [--rounds=15] [--weights=stored] [--threads=0]
+//   session_bench --model=DIR [--positions=1000,1000000] [--children=64] [--rounds=15] [--weights=auto] [--threads=0]
 //                 [--state_dir=DIR]
 //
 // A snapshot to memory is the copy out of the slot and the bytes of the format with their checksums; to the directory,
@@ -29,7 +29,7 @@
 
 using StringList = std::vector<std::string>;
 ABSL_FLAG(std::string, model, "", "checkpoint directory");
-ABSL_FLAG(std::string, weights, "stored", "stored, bf16, f16, f32");
+ABSL_FLAG(std::string, weights, "auto", "auto, f32, bf16, f16, int8, int4");
 ABSL_FLAG(int, threads, 0, "threads, the caller included; 0: one a core");
 ABSL_FLAG(StringList, positions, StringList({"1000", "1000000"}), "tokens in the sessions");
 ABSL_FLAG(int, children, 64, "of the fork of many");

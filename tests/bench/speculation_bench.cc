@@ -1,6 +1,6 @@
 // Speculation against plain decoding, by the engine without gRPC: the same calls with and without, in turns.
 //
-//   speculation_bench --model=DIR [--draft=4] [--streams=1,4] [--tokens=200] [--rounds=5] [--weights=stored]
+//   speculation_bench --model=DIR [--draft=4] [--streams=1,4] [--tokens=200] [--rounds=5] [--weights=auto]
 //                     [--threads=0] [--cpu_time]
 //
 // Texts, from what a draft can do at best to where it can do nothing. The first four draw from 1, 2, 4 and 16 ids alike
@@ -24,7 +24,7 @@
 
 using StringList = std::vector<std::string>;
 ABSL_FLAG(std::string, model, "", "checkpoint directory");
-ABSL_FLAG(std::string, weights, "stored", "stored, bf16, f16, f32");
+ABSL_FLAG(std::string, weights, "auto", "auto, f32, bf16, f16, int8, int4");
 ABSL_FLAG(int, threads, 0, "threads, the caller included; 0: one a core");
 ABSL_FLAG(int, draft, 4, "tokens drafted a step");
 ABSL_FLAG(StringList, streams, StringList({"1", "4"}), "calls side by side");

@@ -12,12 +12,9 @@ absl::StatusOr<LoadedModel> LoadModel(const std::string& directory, const std::s
   absl::StatusOr<std::unique_ptr<Checkpoint>> checkpoint = Checkpoint::Open(directory);
   if (!checkpoint.ok()) return checkpoint.status();
   ModelOptions options;
-  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
-    if (weights == Name(dtype)) options.weights_dtype = dtype;
-  }
-  if (weights != "stored" && !options.weights_dtype) {
-    return absl::InvalidArgumentError("weights are one of stored, f32, bf16, f16, not " + weights);
-  }
+  const std::optional<WeightFormat> format = WeightFormatNamed(weights);
+  if (!format) return absl::InvalidArgumentError("weights are one of auto, f32, bf16, f16, int8, int4, not " + weights);
+  options.weights = *format;
   LoadedModel loaded;
   absl::StatusOr<std::unique_ptr<Backend>> made = MakeBackend(backend);
   if (!made.ok()) return made.status();

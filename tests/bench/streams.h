@@ -19,7 +19,7 @@ struct LoadedModel {
   std::unique_ptr<StatePool> pool;
 };
 
-// `weights`: "stored", "bf16", "f16" or "f32".
+// `weights`: a word of --weights_dtype.
 absl::StatusOr<LoadedModel> LoadModel(const std::string& directory, const std::string& weights,
                                       const BackendOptions& backend, int32_t slots);
 

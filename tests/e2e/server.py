@@ -13,7 +13,7 @@ from stubs import ROOT
 BIN = ROOT / os.environ.get("BARISTA_BIN", "build/cpu/bin")
 SERVER = str(BIN / "barista-server")
 CLI = str(BIN / "barista")
-READY = re.compile(r"ready grpc=(\S+) metrics=(\S*) model=(\S+) backend=(\S+) sessions_max=(\d+) "
+READY = re.compile(r"ready grpc=(\S+) metrics=(\S*) model=(\S+) backend=(\S+) weights=(\S+) sessions_max=(\d+) "
                    r"bytes_per_session=(\d+)\n")
 
 
@@ -44,8 +44,8 @@ class Server:
         if ready is None:
             self.process.kill()
             raise AssertionError(f"no ready line but {line!r}, exit code {self.process.wait()}: {self.log()}")
-        self.address, self.metrics_address, self.model_name, self.backend = ready.group(1, 2, 3, 4)
-        self.sessions_max, self.bytes_per_session = int(ready[5]), int(ready[6])
+        self.address, self.metrics_address, self.model_name, self.backend, self.weights = ready.group(*range(1, 6))
+        self.sessions_max, self.bytes_per_session = int(ready[6]), int(ready[7])
 
     def __enter__(self):
         return self

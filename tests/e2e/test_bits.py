@@ -54,7 +54,7 @@ class Company:
         assert not self._failures, self._failures
 
 
-@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+@pytest.mark.parametrize("dtype", ["f32", "bf16", "int8", "int4"])
 @pytest.mark.parametrize("model", [DEMO, GOLDEN / "variants/gemma-macchiato"], ids=["demo", "gemma-macchiato"])
 def test_company_changes_no_bit(servers, full, model, dtype):
     server = servers(model, "--backend=cpu", f"--weights_dtype={dtype}")

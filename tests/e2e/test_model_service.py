@@ -36,6 +36,17 @@ def test_the_model_is_that_of_the_checkpoint(demo):
     assert got.sampling_defaults.top_k == defaults["top_k"]
 
 
+@pytest.mark.parametrize("dtype, share", [("int8", 0.8), ("int4", 0.65)])
+def test_quantised_weights_are_told(servers, demo, dtype, share):
+    """By name and bytes; and another fingerprint, for their states are not interchangeable."""
+    server = servers(DEMO, "--backend=cpu", f"--weights_dtype={dtype}")
+    got, stored = server.client.model(), demo.client.model()
+    assert got.weight_dtype == server.weights == dtype and demo.weights == "bf16"
+    assert got.memory.weight_bytes < share * stored.memory.weight_bytes
+    assert got.fingerprint != stored.fingerprint
+    assert got.memory.bytes_per_session == stored.memory.bytes_per_session
+
+
 def test_the_bytes_of_a_session_are_the_sum_of_their_rows(demo):
     memory = demo.client.model().memory
     assert sum(row.bytes for row in memory.state_rows) == memory.bytes_per_session == demo.bytes_per_session > 0

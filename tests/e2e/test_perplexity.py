@@ -41,6 +41,14 @@ def test_perplexity_is_that_of_the_framework(servers, heldout, dtype):
     assert math.exp(total / count) == pytest.approx(heldout["perplexity"], rel=1e-3)
 
 
+@pytest.mark.parametrize("dtype, cost", [("int8", 0.005), ("int4", 0.05)])
+def test_perplexity_of_quantised_weights(servers, heldout, dtype, cost):
+    """Measured on a machine with AMX: int8 -0.0001, int4 0.032 (tests/bench/results)."""
+    server = servers(DEMO, "--backend=cpu", f"--weights_dtype={dtype}")
+    total, count = check(server.client, heldout["documents"], 0.5)
+    assert abs(math.exp(total / count) / heldout["perplexity"] - 1) < cost
+
+
 def test_perplexity_in_double_precision(heldout, full):
     """On plain loops; in short runs the shortest document alone."""
     documents = sorted(heldout["documents"], key=lambda d: len(d["tokens"]))

@@ -169,7 +169,8 @@ def test_bytes_that_are_no_session_take_no_slot(demo, client, servers, full):
     for each in bad:
         got = failed(lambda data=each: client.import_session(data))
         assert (got.code, got.reason) in [("INVALID_ARGUMENT", "SNAPSHOT_CORRUPT"), ("FAILED_PRECONDITION", "MODEL_MISMATCH")]
-    for other, flag in ((GOLDEN / "variants/macchiato-rglru", "--backend=cpu"), (DEMO, "--backend=ref")):
+    for other, flag in ((GOLDEN / "variants/macchiato-rglru", "--backend=cpu"), (DEMO, "--backend=ref"),
+                        (DEMO, "--weights_dtype=int8")):
         got = failed(lambda to=servers(other, flag).client: to.import_session(data))
         assert got.reason in ("MODEL_MISMATCH", "SNAPSHOT_CORRUPT")  # longer than any of that model: not read to its end
     assert demo.settled()['barista_sessions{tier="device"}'] == 0

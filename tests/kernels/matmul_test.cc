@@ -12,7 +12,9 @@
 
 #include "kernels/matmul/matmul_cpu.h"
 #include "kernels/matmul/matmul_cuda.h"
+#include "kernels/matmul/quantize.h"
 #include "kernels/matmul/self_test.h"
+#include "tests/kernels/weight_data.h"
 #include "tests/support/compare.h"
 #include "tests/support/device.h"
 #include "tests/support/random_data.h"
@@ -20,67 +22,14 @@
 namespace barista {
 namespace {
 
+using test::Expected;
+using test::HostsOf;
+using test::Kind;
+using test::kKinds;
 using test::Matrix;
 using test::Random;
-
-// A weight as a checkpoint holds it, at an odd address.
-struct Weight {
-  Weight(Random& random, int64_t out, int64_t in, DType dtype, bool transposed = false, bool bias = false)
-      : values(random.Normal(out * in, 1 / std::sqrt(static_cast<float>(in)))), bytes(out * in * SizeOf(dtype) + 1) {
-    if (bias) bias_values = random.Normal(out);
-    for (int64_t o = 0; o < out; ++o) {
-      for (int64_t k = 0; k < in; ++k) {
-        float& value = values[o * in + k];
-        const size_t at = transposed ? k * out + o : o * in + k;
-        uint16_t bits = 0;
-        if (dtype == DType::kF32) std::memcpy(&bytes[1 + at * 4], &value, 4);
-        if (dtype == DType::kBF16) value = ToFloat(BFloat16{bits = ToBFloat16(value).bits});
-        if (dtype == DType::kF16) value = ToFloat(Float16{bits = ToFloat16(value).bits});
-        if (dtype != DType::kF32) std::memcpy(&bytes[1 + at * 2], &bits, 2);
-      }
-    }
-    host.data = bytes.data() + 1;
-    host.dtype = dtype;
-    host.out = out;
-    host.in = in;
-    host.transposed = transposed;
-    if (bias) host.bias = bias_values.data();
-  }
-
-  std::vector<float> values;  // [out, in], rounded to the type
-  std::vector<float> bias_values;
-  std::vector<uint8_t> bytes;
-  HostMatrix host;
-};
-
-// The product in double, from the inputs as the kernels see them: bf16 weights multiply activations rounded to bf16.
-std::vector<double> Expected(const std::vector<Weight>& parts, const std::vector<float>& x, int64_t rows,
-                             const std::vector<double>& start) {
-  std::vector<double> y;
-  const int64_t in = parts[0].host.in;
-  bool round = true;
-  for (const Weight& part : parts) round = round && part.host.dtype == DType::kBF16;
-  for (int64_t r = 0; r < rows; ++r) {
-    for (const Weight& part : parts) {
-      for (int64_t o = 0; o < part.host.out; ++o) {
-        double sum = start.empty() ? 0 : start[y.size()];
-        if (part.host.bias != nullptr) sum += part.bias_values[o];
-        for (int64_t k = 0; k < in; ++k) {
-          const float value = x[r * in + k];
-          sum += static_cast<double>(round ? ToFloat(ToBFloat16(value)) : value) * part.values[o * in + k];
-        }
-        y.push_back(sum);
-      }
-    }
-  }
-  return y;
-}
-
-std::vector<HostMatrix> HostsOf(const std::vector<Weight>& parts) {
-  std::vector<HostMatrix> hosts;
-  for (const Weight& part : parts) hosts.push_back(part.host);
-  return hosts;
-}
+using test::Rounding;
+using test::Weight;
 
 // Sums of up to 2600 products of values near 1, in float: a few hundred roundings of 2^-24.
 constexpr test::Tolerance kFloatSums = {1e-5, 1e-5};
@@ -88,19 +37,25 @@ constexpr test::Tolerance kFloatSums = {1e-5, 1e-5};
 // Who multiplies: the CPU with an instruction set, or, without one, a device.
 using Multiplier = std::optional<CpuIsa>;
 
-class MatmulTest : public testing::TestWithParam<std::tuple<Multiplier, DType>> {
+class MatmulTest : public testing::TestWithParam<std::tuple<Multiplier, Kind>> {
  protected:
   MatmulTest() : pool_(2), matmul_(pool_) {}
   static Multiplier multiplier() { return std::get<0>(GetParam()); }
-  static DType dtype() { return std::get<1>(GetParam()); }
+  static Kind kind() { return std::get<1>(GetParam()); }
+  static Quantization quantization() { return kind().quantization; }
+  static Rounding rounding() {
+    if (quantization() != Quantization::kNone) return multiplier() ? Rounding::kFixed : Rounding::kBf16;
+    return kind().dtype == DType::kBF16 ? Rounding::kBf16 : Rounding::kNone;
+  }
 
   std::unique_ptr<Linear> Make(const std::vector<HostMatrix>& hosts, std::optional<Activation> act = std::nullopt) {
     if (!multiplier()) {
-      absl::StatusOr<std::unique_ptr<CudaLinear>> linear = CudaLinear::Create(hosts, act);
+      absl::StatusOr<std::unique_ptr<CudaLinear>> linear = CudaLinear::Create(hosts, act, quantization());
       EXPECT_TRUE(linear.ok()) << linear.status();
       return *std::move(linear);
     }
-    absl::StatusOr<std::unique_ptr<CpuLinear>> linear = CpuLinear::Create(hosts, act, *multiplier(), pool_);
+    absl::StatusOr<std::unique_ptr<CpuLinear>> linear =
+        CpuLinear::Create(hosts, act, quantization(), *multiplier(), pool_);
     EXPECT_TRUE(linear.ok()) << linear.status();
     EXPECT_TRUE(matmul_.Reserve((*linear)->in()).ok());
     return *std::move(linear);
@@ -136,11 +91,11 @@ TEST_P(MatmulTest, EqualsTheSumInDouble) {
       if (rows * in * out > 5000000) continue;
       SCOPED_TRACE(testing::Message() << rows << " rows, " << in << " x " << out);
       std::vector<Weight> parts;
-      parts.emplace_back(random_, out, in, dtype());
+      parts.emplace_back(random_, out, in, kind());
       const std::vector<float> values = random_.Normal(rows * in);
       Matrix<float> x(rows, in, values), y(rows, out);
       Multiply(*Make(HostsOf(parts)), x.view(), y.view());
-      EXPECT_TRUE(test::Close(y.values(), Expected(parts, values, rows, {}), kFloatSums));
+      EXPECT_TRUE(test::Close(y.values(), Expected(parts, values, rows, {}, rounding()), kFloatSums));
     }
   }
 }
@@ -152,13 +107,13 @@ TEST_P(MatmulTest, ActivationsFollowTheProduct) {
     for (const Activation act : {Activation::kSilu, Activation::kGelu}) {
       SCOPED_TRACE(testing::Message() << rows << " rows, " << in << " x " << out);
       std::vector<Weight> parts;
-      for (int i = 0; i < 2; ++i) parts.emplace_back(random_, out, in, dtype(), false, true);
+      for (int i = 0; i < 2; ++i) parts.emplace_back(random_, out, in, kind(), false, true);
       const std::vector<float> values = random_.Normal(rows * in);
       Matrix<float> x(rows, in, values), gated(rows, out), plain(rows, out), alone(rows, out);
       const std::unique_ptr<Linear> linear = Make(HostsOf(parts), act);
       Multiply(*linear, x.view(), gated.view());
       Multiply(*Make({parts[0].host}, act), x.view(), plain.view());
-      std::vector<double> sums = Expected(parts, values, rows, {});
+      std::vector<double> sums = Expected(parts, values, rows, {}, rounding());
       Rows all = {sums.data(), DType::kF64, rows, 2 * out, 2 * out};
       Matrix<double> truth(rows, out);
       MlpActivationRef<double>({act, all.Columns(0, out), all.Columns(out, out), truth.view()});
@@ -174,7 +129,7 @@ TEST_P(MatmulTest, ActivationsFollowTheProduct) {
 TEST_P(MatmulTest, RowsAloneAndTogetherAreBitEqual) {
   const int64_t in = 2600, out = 40, most = 530;  // more than one pass along rows and depth
   std::vector<Weight> parts;
-  parts.emplace_back(random_, out, in, dtype(), false, true);
+  parts.emplace_back(random_, out, in, kind(), false, true);
   const std::unique_ptr<Linear> linear = Make(HostsOf(parts));
   Matrix<float> x(most, in, random_.Normal(most * in)), alone(most, out);
   for (int64_t r = 0; r < most; ++r) Multiply(*linear, x.view().Slice(r, 1), alone.view().Slice(r, 1));
@@ -193,8 +148,8 @@ TEST_P(MatmulTest, RowsAloneAndTogetherAreBitEqual) {
 TEST_P(MatmulTest, ThreadsAndOtherCallsChangeNoBit) {
   const int64_t in = 768, rows = 40;
   std::vector<Weight> a, b;
-  a.emplace_back(random_, 1000, in, dtype());
-  b.emplace_back(random_, 77, in, dtype());
+  a.emplace_back(random_, 1000, in, kind());
+  b.emplace_back(random_, 77, in, kind());
   const std::unique_ptr<Linear> linear_a = Make(HostsOf(a)), linear_b = Make(HostsOf(b));
   Matrix<float> x(rows, in, random_.Normal(rows * in)), x2(rows, in, random_.Normal(rows * in));
   Matrix<float> a_alone(rows, 1000), b_alone(rows, 77), a_both(rows, 1000), b_both(rows, 77), c_both(3, 77);
@@ -217,52 +172,53 @@ TEST_P(MatmulTest, AccumulateAddsToWhatIsThere) {
   for (const bool bias : {false, true}) {
     for (const int64_t rows : {1, 40}) {
       std::vector<Weight> parts;
-      parts.emplace_back(random_, 65, 100, dtype(), false, bias);
+      parts.emplace_back(random_, 65, 100, kind(), false, bias);
       const std::vector<float> values = random_.Normal(rows * 100);
       Matrix<float> x(rows, 100, values), y(rows, 65, random_.Normal(rows * 65));
       const std::vector<double> before = y.values();
       Multiply(*Make(HostsOf(parts)), x.view(), y.view(), true);
-      EXPECT_TRUE(test::Close(y.values(), Expected(parts, values, rows, before), kFloatSums));
+      EXPECT_TRUE(test::Close(y.values(), Expected(parts, values, rows, before, rounding()), kFloatSums));
     }
   }
 }
 
 TEST_P(MatmulTest, StacksPartsWithAndWithoutBias) {
   std::vector<Weight> parts;
-  parts.emplace_back(random_, 33, 70, dtype(), false, true);
-  parts.emplace_back(random_, 5, 70, dtype());
-  parts.emplace_back(random_, 64, 70, dtype(), true, true);
+  parts.emplace_back(random_, 33, 70, kind(), false, true);
+  parts.emplace_back(random_, 5, 70, kind());
+  parts.emplace_back(random_, 64, 70, kind(), true, true);
   const std::vector<float> values = random_.Normal(9 * 70);
   Matrix<float> x(9, 70, values), y(9, 102);
   const std::unique_ptr<Linear> linear = Make(HostsOf(parts));
   EXPECT_EQ(linear->out(), 102);
   Multiply(*linear, x.view(), y.view());
-  EXPECT_TRUE(test::Close(y.values(), Expected(parts, values, 9, {}), kFloatSums));
+  EXPECT_TRUE(test::Close(y.values(), Expected(parts, values, 9, {}, rounding()), kFloatSums));
 }
 
 TEST_P(MatmulTest, TransposedPartIsTheSameMatrix) {
   std::vector<Weight> parts;
-  parts.emplace_back(random_, 50, 65, dtype(), true);
+  parts.emplace_back(random_, 50, 65, kind(), true);
   const std::vector<float> values = random_.Normal(4 * 65);
   Matrix<float> x(4, 65, values), y(4, 50);
   Multiply(*Make(HostsOf(parts)), x.view(), y.view());
-  EXPECT_TRUE(test::Close(y.values(), Expected(parts, values, 4, {}), kFloatSums));
+  EXPECT_TRUE(test::Close(y.values(), Expected(parts, values, 4, {}, rounding()), kFloatSums));
 }
 
 TEST_P(MatmulTest, MixedTypesBecomeFloat) {
   std::vector<Weight> parts;
-  parts.emplace_back(random_, 20, 65, dtype());
-  parts.emplace_back(random_, 20, 65, DType::kF32);
+  parts.emplace_back(random_, 20, 65, kind());
+  parts.emplace_back(random_, 20, 65, Kind{DType::kF32, quantization()});
+  const Rounding mixed = quantization() == Quantization::kNone ? Rounding::kNone : rounding();
   const std::vector<float> values = random_.Normal(3 * 65);
   Matrix<float> x(3, 65, values), y(3, 40);
   Multiply(*Make(HostsOf(parts)), x.view(), y.view());
-  EXPECT_TRUE(test::Close(y.values(), Expected(parts, values, 3, {}), kFloatSums));
+  EXPECT_TRUE(test::Close(y.values(), Expected(parts, values, 3, {}, mixed), kFloatSums));
 }
 
 TEST_P(MatmulTest, NonFiniteRowLeavesItsNeighboursAlone) {
   const int64_t rows = 35, in = 70, out = 40;
   std::vector<Weight> parts;
-  parts.emplace_back(random_, out, in, dtype());
+  parts.emplace_back(random_, out, in, kind());
   const std::unique_ptr<Linear> linear = Make(HostsOf(parts));
   std::vector<float> values = random_.Normal(rows * in);
   Matrix<float> clean(rows, in, values), clean_y(rows, out), y(rows, out);
@@ -285,7 +241,7 @@ TEST_P(MatmulTest, NonFiniteRowLeavesItsNeighboursAlone) {
 
 TEST_P(MatmulTest, WritesNothingOutsideItsColumns) {
   std::vector<Weight> parts;
-  parts.emplace_back(random_, 37, 64, dtype());
+  parts.emplace_back(random_, 37, 64, kind());
   Matrix<float> x(34, 64, random_.Normal(34 * 64)), y(34, 100);
   Multiply(*Make(HostsOf(parts)), x.view(), y.view().Columns(10, 37));
   for (int64_t r = 0; r < 34; ++r) {
@@ -295,8 +251,15 @@ TEST_P(MatmulTest, WritesNothingOutsideItsColumns) {
 
 TEST_P(MatmulTest, BytesAreThoseOfThePackedForm) {
   std::vector<Weight> parts;
-  parts.emplace_back(random_, 64, 128, dtype());
-  EXPECT_EQ(Make(HostsOf(parts))->bytes(), 64 * 128 * static_cast<int64_t>(SizeOf(dtype())) + 64 * 4);
+  parts.emplace_back(random_, 64, 128, kind());
+  const int64_t elements = 64 * 128, scales = 64 * 4, starts = multiplier() ? 64 * 4 : 0, bias = 64 * 4;
+  // int4's multipliers are two in a byte on a CPU, and one on a device.
+  const int64_t multipliers = elements / kQuantizedGroup / (multiplier() ? 2 : 1);
+  const int64_t weight = quantization() == Quantization::kInt8 ? elements + scales + starts
+                         : quantization() == Quantization::kInt4
+                             ? elements / 2 + multipliers + scales + starts
+                             : elements * static_cast<int64_t>(SizeOf(kind().dtype));
+  EXPECT_EQ(Make(HostsOf(parts))->bytes(), weight + bias);
 }
 
 TEST_P(MatmulTest, SelfTestPasses) { EXPECT_TRUE(!multiplier() || CheckRowBits(*multiplier(), pool_).ok()); }
@@ -310,15 +273,39 @@ std::vector<Multiplier> MultipliersHere() {
   return multipliers;
 }
 
-std::string CaseName(const testing::TestParamInfo<std::tuple<Multiplier, DType>>& test) {
-  const auto& [multiplier, dtype] = test.param;
-  return std::string(multiplier ? Name(*multiplier) : "cuda") + "_" + std::string(Name(dtype));
+std::string CaseName(const testing::TestParamInfo<std::tuple<Multiplier, Kind>>& test) {
+  const auto& [multiplier, kind] = test.param;
+  return std::string(multiplier ? Name(*multiplier) : "cuda") + "_" +
+         std::string(kind.quantization == Quantization::kNone ? Name(kind.dtype) : Name(kind.quantization));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, MatmulTest,
-                         testing::Combine(testing::ValuesIn(MultipliersHere()),
-                                          testing::Values(DType::kF32, DType::kF16, DType::kBF16)),
-                         CaseName);
+                         testing::Combine(testing::ValuesIn(MultipliersHere()), testing::ValuesIn(kKinds)), CaseName);
+
+// Sums of integers are exact.
+TEST(LinearTest, QuantisedProductsAreBitEqualOnAllInstructionSets) {
+  Random random(3);
+  ThreadPool pool(2);
+  for (const Kind& kind : {kKinds[3], kKinds[4]}) {
+    for (const auto& [in, out, rows] : std::vector<std::array<int64_t, 3>>{{1, 1, 1}, {70, 33, 5}, {768, 96, 21}}) {
+      std::vector<Weight> parts;
+      parts.emplace_back(random, out, in, kind, false, true);
+      Matrix<float> x(rows, in, random.Normal(rows * in, 40));
+      std::vector<double> portable;
+      for (const CpuIsa isa : kAllCpuIsas) {
+        if (isa > DetectIsa()) continue;
+        const auto linear = *CpuLinear::Create(HostsOf(parts), std::nullopt, kind.quantization, isa, pool);
+        CpuMatmul matmul(pool);
+        ASSERT_TRUE(matmul.Reserve(in).ok());
+        Matrix<float> y(rows, out);
+        const LinearCall call = {linear.get(), x.view(), y.view(), false};
+        matmul.Multiply({&call, 1});
+        if (portable.empty()) portable = y.values();
+        EXPECT_EQ(y.values(), portable) << Name(isa) << ", " << Name(kind.quantization) << ", " << in << " inputs";
+      }
+    }
+  }
+}
 
 TEST(LinearTest, ImpossiblePartsAreRefusedByName) {
   ThreadPool pool(1);
@@ -328,11 +315,17 @@ TEST(LinearTest, ImpossiblePartsAreRefusedByName) {
   HostMatrix b = a;
   b.in = 2;
   const auto error = [&](std::vector<HostMatrix> parts, std::optional<Activation> act = std::nullopt) {
-    return std::string(CpuLinear::Create(parts, act, CpuIsa::kPortable, pool).status().message());
+    return std::string(CpuLinear::Create(parts, act, Quantization::kNone, CpuIsa::kPortable, pool).status().message());
   };
   EXPECT_THAT(error({}), testing::HasSubstr("at least one"));
   EXPECT_THAT(error({a, b}), testing::HasSubstr("weight part 1 is [2, 2]"));
   EXPECT_THAT(error({a, a, a}, Activation::kSilu), testing::HasSubstr("a gate and an up matrix"));
+  HostMatrix wide = a;
+  wide.in = 70000;
+  EXPECT_THAT(
+      std::string(
+          CpuLinear::Create({&wide, 1}, std::nullopt, Quantization::kInt8, CpuIsa::kPortable, pool).status().message()),
+      testing::HasSubstr("70000 inputs"));
   a.dtype = DType::kF64;
   EXPECT_THAT(error({a}), testing::HasSubstr("f64"));
 }

@@ -57,7 +57,7 @@ class ChainTest : public testing::TestWithParam<Case> {
 
 TEST_P(ChainTest, EveryRowIsADecodeStep) {
   m_ = LoadedModel::Load(GetParam().directory, test::MakeBackendUnderTest(GetParam().backend),
-                         {.weights_dtype = GetParam().weights, .rows_max = 128, .max_positions = 400}, 9);
+                         {.weights = {.dtype = GetParam().weights}, .rows_max = 128, .max_positions = 400}, 9);
   std::vector<int32_t> prompt(37);
   for (int32_t& token : prompt) token = RandomToken();
   for (const int32_t slot : {0, kPlain, kOther, kOtherPlain}) {

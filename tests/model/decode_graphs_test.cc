@@ -37,7 +37,7 @@ class DecodeGraphsTest : public testing::TestWithParam<std::tuple<std::string, D
     const std::string kind = test::HasDevice() ? "cuda" : "cpu";  // a build for cards on a machine without one
     return LoadedModel::Load(
         directory, test::MakeBackendUnderTest({.kind = kind}),
-        {.weights_dtype = weights, .rows_max = 128, .logits_rows_max = kSlots, .max_positions = 400}, kSlots);
+        {.weights = {.dtype = weights}, .rows_max = 128, .logits_rows_max = kSlots, .max_positions = 400}, kSlots);
   }
 };
 

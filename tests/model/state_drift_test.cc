@@ -25,8 +25,8 @@ std::string StateOf(LoadedModel& m, absl::Span<const int32_t> tokens) {
 class StateDriftTest : public testing::Test {
  protected:
   void Load(const std::string& directory, std::optional<DType> weights = std::nullopt) {
-    served_ = LoadedModel::Load(directory, {.kind = "cpu", .threads = 1}, {.weights_dtype = weights});
-    exact_ = LoadedModel::Load(directory, {.kind = "ref"}, {.weights_dtype = weights});
+    served_ = LoadedModel::Load(directory, {.kind = "cpu", .threads = 1}, {.weights = {.dtype = weights}});
+    exact_ = LoadedModel::Load(directory, {.kind = "ref"}, {.weights = {.dtype = weights}});
     const auto tokens = GoldenFile(directory).Read<int32_t>("tokens");
     tokens_.assign(tokens.row(0).begin(), tokens.row(0).end());
   }

@@ -18,8 +18,9 @@ class ForwardingBackend : public Backend {
   DType activation_dtype() const override { return inner_.activation_dtype(); }
   DType ring_dtype(DType weights) const override { return inner_.ring_dtype(weights); }
 
-  absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(LinearParts parts, std::optional<Activation> act) override {
-    return inner_.MakeLinear(parts, act);
+  absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(LinearParts parts, std::optional<Activation> act,
+                                                     Quantization quantization) override {
+    return inner_.MakeLinear(parts, act, quantization);
   }
   absl::StatusOr<Buffer> Allocate(size_t bytes, absl::string_view what) override {
     return inner_.Allocate(bytes, what);

@@ -10,7 +10,7 @@ class Barista(Peer):
 
     def __init__(self, shape, program, model, backend):
         self._shape = shape
-        self._command = [program, f"--model={model}", f"--backend={backend}", "--weights=stored", "--threads=1",
+        self._command = [program, f"--model={model}", f"--backend={backend}", "--weights=auto", "--threads=1",
                          "--rounds=1", "--json"]
 
     def parameters(self):

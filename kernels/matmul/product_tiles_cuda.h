@@ -1,14 +1,15 @@
-// Products with bf16 weights; activations are rounded to bf16 (DECISIONS.md, 2).
+// Products with weights in tiles, bf16 or quantised; activations are rounded to bf16 (DECISIONS.md, 2).
 #pragma once
 
 #include "kernels/matmul/product_cuda.cuh"
+#include "kernels/matmul/weight_form_cuda.h"
 
 namespace barista {
 
 inline constexpr int kDirectRowsMax = 8;  // up to here kernels read x itself; above, its packed form
 
-// products.of[i].first_block are set here. rows: the most of any product.
-void RunBf16Products(Products products, int64_t rows, int multiprocessors, CudaQueue& queue);
+// products.of[i].first_block are set here. form: of all weights, tiled. rows: the most of any product.
+void RunTileProducts(Products products, WeightForm form, int64_t rows, int multiprocessors, CudaQueue& queue);
 
 // Rounds and packs rows of x for the tensor cores.
 struct Packing {

@@ -1,14 +1,14 @@
-// y = x W^T on the tensor cores, weights as the 16-row operand: a warp reads a tile of 512 bytes as 16 a lane, straight
-// into the registers that the instruction wants.
+// y = x W^T on the tensor cores, weights as the 16-row operand: a warp reads a tile as 8 elements a lane, straight
+// into the registers that the instruction wants; integers become bf16 on the way.
 //
-// Bytes: the weight once, 2 an element, as long as rows are at most 64; x from L2. Operations: 2 in out rows. Few rows
+// Bytes: the weight once, as long as rows are at most 64; x from L2. Operations: 2 in out rows. Few rows
 // are bound by the weight's bytes: a block has a warp a slice of `in`, so that even a small weight is under way on many
 // multiprocessors at once. Many rows are bound by the tensor cores: a warp multiplies 2 x 8 tiles and walks all of
 // `in`, adding the slices' sums in the order that the other form adds its warps'.
 #include <algorithm>
 
 #include "kernels/matmul/mma_cuda.cuh"
-#include "kernels/matmul/product_bf16_cuda.h"
+#include "kernels/matmul/product_tiles_cuda.h"
 
 namespace barista {
 namespace {
@@ -37,10 +37,37 @@ __device__ uint2 LoadX(const Product& p, int tile, int tile_in) {
   return RoundTile(p.x, p.ending.rows, p.in, tile, tile_in);
 }
 
+// Integers in [-128, 127] as bf16, exactly. byte: of the integer plus 128, in the low bits; what lies above is ignored.
+__device__ float BytesValue(uint32_t byte) {
+  return std::bit_cast<float>(0x4b000000u | (byte & 0xffu)) - (8388608.0f + 128.0f);
+}
+__device__ uint32_t PackExact(float low, float high) {
+  return std::bit_cast<uint32_t>(low) >> 16 | (std::bit_cast<uint32_t>(high) & 0xffff0000u);
+}
+
+// This lane's share of one tile of the weight.
+template <WeightForm kForm>
+__device__ uint4 LoadWeight(const Product& p, int unit, int tile_in) {
+  const int64_t at = (int64_t{unit} * p.tiles_in + tile_in) * 32 + Lane();
+  if constexpr (kForm == WeightForm::kBF16) {
+    return static_cast<const uint4*>(p.weight)[at];
+  } else if constexpr (kForm == WeightForm::kInt8) {
+    const uint2 bytes = static_cast<const uint2*>(p.weight)[at];
+    const auto pair = [](uint32_t two) { return PackExact(BytesValue(two), BytesValue(two >> 8)); };
+    return {pair(bytes.x), pair(bytes.x >> 16), pair(bytes.y), pair(bytes.y >> 16)};
+  } else {
+    const uint32_t nibbles = static_cast<const uint32_t*>(p.weight)[at];
+    const uint8_t* m = p.multipliers + (int64_t{unit} * ((p.tiles_in + 1) / 2) + tile_in / 2) * kTileOut + Lane() / 4;
+    const float m0 = m[0], m1 = m[8];
+    const auto value = [nibbles](int i) { return BytesValue((nibbles >> (4 * i) & 15u) + 120u); };
+    return {PackExact(value(0) * m0, value(1) * m0), PackExact(value(2) * m1, value(3) * m1),
+            PackExact(value(4) * m0, value(5) * m0), PackExact(value(6) * m1, value(7) * m1)};
+  }
+}
+
 // sums += units [unit, unit + O) of the weight times tiles [tile, tile + B) of x over one slice of `in`.
-template <int O, int B, bool kPacked>
+template <WeightForm kForm, int O, int B, bool kPacked>
 __device__ void MultiplySlice(float (&sums)[O][B][4], const Product& p, int unit, int tile, int slice) {
-  const uint4* weight = static_cast<const uint4*>(p.weight) + Lane();
   const int tiles = static_cast<int>((p.ending.rows + kTileBatch - 1) / kTileBatch);
   const int begin = p.tiles_in * slice / p.slices, end = p.tiles_in * (slice + 1) / p.slices;
   [[maybe_unused]] constexpr int kAhead = B == 1 ? 4 : 2;  // tiles whose loads are under way together
@@ -49,7 +76,7 @@ __device__ void MultiplySlice(float (&sums)[O][B][4], const Product& p, int unit
     uint4 a[O];
 #pragma unroll
     for (int o = 0; o < O; ++o) {
-      a[o] = unit + o < p.units ? weight[(int64_t{unit + o} * p.tiles_in + i) * 32] : uint4{0, 0, 0, 0};
+      a[o] = unit + o < p.units ? LoadWeight<kForm>(p, unit + o, i) : uint4{0, 0, 0, 0};
     }
 #pragma unroll
     for (int b = 0; b < B; ++b) {
@@ -78,7 +105,7 @@ __device__ void Finish(const Product& p, int unit, int tile, const float (&sums)
 }
 
 // A warp a slice, its sums handed over in shared memory.
-template <int O, int B, bool kPacked>
+template <WeightForm kForm, int O, int B, bool kPacked>
 __global__ void __launch_bounds__(kSplitThreads, 1) SplitKernel(const __grid_constant__ Products products) {
   const Product& p = products.Of(blockIdx.x);
   const int unit = (static_cast<int>(blockIdx.x) - p.first_block) * O, tile = static_cast<int>(blockIdx.y) * B;
@@ -86,7 +113,7 @@ __global__ void __launch_bounds__(kSplitThreads, 1) SplitKernel(const __grid_con
   float4* parts = shared.Take<float4>(kSlicesMax * O * B * 32);  // [slice, O, B, lane]
   if (WarpIndex() < p.slices) {
     float sums[O][B][4] = {};
-    MultiplySlice<O, B, kPacked>(sums, p, unit, tile, WarpIndex());
+    MultiplySlice<kForm, O, B, kPacked>(sums, p, unit, tile, WarpIndex());
 #pragma unroll
     for (int o = 0; o < O; ++o) {
 #pragma unroll
@@ -109,7 +136,7 @@ __global__ void __launch_bounds__(kSplitThreads, 1) SplitKernel(const __grid_con
 }
 
 // A warp all slices of its own tiles.
-template <int O, int B>
+template <WeightForm kForm, int O, int B>
 __global__ void __launch_bounds__(kWholeThreads) WholeKernel(const __grid_constant__ Products products) {
   const Product& p = products.Of(blockIdx.x);
   const int unit = ((static_cast<int>(blockIdx.x) - p.first_block) * kWarpsOut + WarpIndex() % kWarpsOut) * O;
@@ -117,7 +144,7 @@ __global__ void __launch_bounds__(kWholeThreads) WholeKernel(const __grid_consta
   float totals[O][B][4] = {};
   for (int slice = 0; slice < p.slices; ++slice) {
     float sums[O][B][4] = {};
-    MultiplySlice<O, B, true>(sums, p, unit, tile, slice);
+    MultiplySlice<kForm, O, B, true>(sums, p, unit, tile, slice);
 #pragma unroll
     for (int o = 0; o < O; ++o) {
 #pragma unroll
@@ -154,36 +181,43 @@ int64_t Deal(Products& products, int units) {
   return blocks;
 }
 
-template <int O, int B, bool kPacked>
+template <WeightForm kForm, int O, int B, bool kPacked>
 void Split(Products& products, int64_t rows, CudaQueue& queue) {
   products.Run(queue,
                {.blocks_x = Deal(products, O),
                 .blocks_y = CeilDiv<int64_t>(rows, kTileBatch * B),
                 .threads = kSplitThreads,
                 .shared = static_cast<size_t>(Shared::Bytes<float4>(kSlicesMax * O * B * 32)),
-                .name = "product_bf16_split"},
-               SplitKernel<O, B, kPacked>);
+                .name = "product_tiles_split"},
+               SplitKernel<kForm, O, B, kPacked>);
 }
 
-template <int O, int B>
+template <WeightForm kForm, int O, int B>
 void Whole(Products& products, int64_t rows, CudaQueue& queue) {
   products.Run(queue,
                {.blocks_x = Deal(products, kWarpsOut * O),
                 .blocks_y = CeilDiv<int64_t>(rows, kTileBatch * kWarpsBatch * B),
                 .threads = kWholeThreads,
-                .name = "product_bf16_whole"},
-               WholeKernel<O, B>);
+                .name = "product_tiles_whole"},
+               WholeKernel<kForm, O, B>);
+}
+
+template <WeightForm kForm>
+void Run(Products& products, int64_t rows, int multiprocessors, CudaQueue& queue) {
+  constexpr int kSplitRowsMax = 64;  // more rows are worth reading the weight again for
+  if (rows <= kDirectRowsMax) return Split<kForm, 1, 1, false>(products, rows, queue);
+  if (rows <= kSplitRowsMax) return Split<kForm, 2, 8, true>(products, rows, queue);
+  const int64_t large = Deal(products, kWarpsOut * 2) * CeilDiv<int64_t>(rows, kTileBatch * kWarpsBatch * 8);
+  if (large >= multiprocessors) return Whole<kForm, 2, 8>(products, rows, queue);
+  Whole<kForm, 1, 4>(products, rows, queue);
 }
 
 }  // namespace
 
-void RunBf16Products(Products products, int64_t rows, int multiprocessors, CudaQueue& queue) {
-  constexpr int kSplitRowsMax = 64;  // more rows are worth reading the weight again for
-  if (rows <= kDirectRowsMax) return Split<1, 1, false>(products, rows, queue);
-  if (rows <= kSplitRowsMax) return Split<2, 8, true>(products, rows, queue);
-  const int64_t large = Deal(products, kWarpsOut * 2) * CeilDiv<int64_t>(rows, kTileBatch * kWarpsBatch * 8);
-  if (large >= multiprocessors) return Whole<2, 8>(products, rows, queue);
-  Whole<1, 4>(products, rows, queue);
+void RunTileProducts(Products products, WeightForm form, int64_t rows, int multiprocessors, CudaQueue& queue) {
+  if (form == WeightForm::kBF16) return Run<WeightForm::kBF16>(products, rows, multiprocessors, queue);
+  if (form == WeightForm::kInt8) return Run<WeightForm::kInt8>(products, rows, multiprocessors, queue);
+  Run<WeightForm::kInt4>(products, rows, multiprocessors, queue);
 }
 
 void PackRows(Packings packings, CudaQueue& queue) {
