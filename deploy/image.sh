@@ -3,7 +3,7 @@
 #
 #   bash deploy/image.sh [--variant=cpu|cuda] [--base=IMAGE] [--tag=NAME] [--root=DIR] [--sandbox] [-- ARGUMENT...]
 #
-#   --variant   cpu, or cuda: the same and CUDA's libraries; default cpu
+#   --variant   cpu, or cuda: also computes on NVIDIA cards; default cpu
 #   --base      the Debian 12 that the image starts from; default debian:12-slim. A release names it by digest
 #   --tag       default barista:VERSION, or barista:VERSION-cuda
 #   --root      also unpacks the image's files into DIR and writes its configuration to DIR.json; needs root

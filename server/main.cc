@@ -354,8 +354,8 @@ int Main(const std::vector<std::string>& args) {
   const absl::StatusOr<MemoryPlan> plan = PlanMemory(room, WishOf(*config, weights, replay_bytes), BytesOf(layout));
   if (!plan.ok()) return Fail(kConfig, plan.status());
   if (config->describe) {
-    std::fputs(Describe(**checkpoint, layout, NameOf(options.weights, **checkpoint), weights, replay_bytes,
-                        plan->slots, plan->memory_bytes)
+    std::fputs(Describe(**checkpoint, layout, NameOf(options.weights, **checkpoint), weights, replay_bytes, plan->slots,
+                        plan->memory_bytes)
                    .c_str(),
                stdout);
     return kOk;

@@ -7,7 +7,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from client import Client, failure, greedy
 from conftest import DEMO
-from server import Server
+from server import Server, until
 
 STEP_MAX = 1  # seconds
 HUNG = greedy([7] * 8000, 1)  # read in one step, which takes minutes on this backend
@@ -25,7 +25,9 @@ def test_a_hung_step_ends_calls_and_server():
             except grpc.RpcError as error:
                 return failure(error)
         begin = time.monotonic()
-        running, waiting = pool.submit(fails, HUNG), pool.submit(fails, greedy([7], 1))
+        running = pool.submit(fails, HUNG)
+        until(lambda: server.metrics()["barista_num_requests_waiting"] == 1, what="the call")  # so told while it hangs
+        waiting = pool.submit(fails, greedy([7], 1))
         assert next(health).status == health_pb2.HealthCheckResponse.NOT_SERVING
         for call in (running.result(), waiting.result()):
             assert (call.code, call.reason) == ("UNAVAILABLE", "ENGINE_FAILED")

@@ -53,7 +53,7 @@ def table(server):
     """The rows of README.md's table of series."""
     rows = ["| series | type | labels | meaning |\n", "|---|---|---|---|\n"]
     for name, (kind, text, labels) in sorted(families(server).items()):
-        free = {"version", "backend", "model", "layer"}
+        free = {"version", "backend", "model", "weights", "layer"}
         shown = ", ".join(key if key in free else f"{key}: {' '.join(sorted(set(values)))}"
                           for key, values in labels.items())
         rows.append(f"| {name} | {kind} | {shown} | {text.replace('|', chr(92) + '|')} |\n")

@@ -1,4 +1,4 @@
-# The image: its Dockerfile, what is installed, what that needs to run; with --full the image itself, built and run.
+# The image: its Dockerfile, what is installed, what that needs to run; with --full the images themselves, built and run.
 source tests/support/check.sh
 source tests/image/contents.sh
 source deploy/versions.env
@@ -35,14 +35,20 @@ check "RUNTIME_PACKAGES of deploy/versions.env are those of the programs' librar
 check "barista.pb holds the services and all that they import" whole_contract
 check "an installed server runs" "$prefix/bin/barista-server" --model=deploy/demo-model --check_config
 
-if [[ -n $FULL ]]; then
-  image_root=$ROOT/build/image/root
-  bash deploy/image.sh --sandbox --root="$image_root"
+# try_image VARIANT FILES: builds it; what lies in it, what it says it runs, and whether that runs.
+try_image() {
+  say "the image: $1"
+  image_root=$ROOT/build/image/$1
+  bash deploy/image.sh --sandbox --variant="$1" --root="$image_root"
   check_contents
-  check "what is installed in the image" files_are "$image_root/usr/local" "$files"
+  check "what is installed in the image" files_are "$image_root/usr/local" "$2"
   check "the image's configuration" build/venv/bin/python tests/image/configuration.py "$image_root.json" "$version"
   mapfile -t config < <(build/venv/bin/python tests/image/configuration.py "$image_root.json" "$version")
   check "the image runs" bash tests/image/run_image.sh "$image_root" "${config[0]}" "${config[1]}"
-  say "result: image: $(du -sm --one-file-system "$image_root" | cut -f 1) MiB, $(packages_of | wc -l) packages"
+  say "result: image $1: $(du -sm --one-file-system "$image_root" | cut -f 1) MiB, $(packages_of | wc -l) packages"
+}
+if [[ -n $FULL ]]; then
+  try_image cpu "$files"
+  try_image cuda "${files/barista.pb/NVIDIA-LICENSE share/barista/barista.pb}"
 fi
 end_of_checks
