@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "kernels/cpu/cores.h"
 #include "server/config.h"
 #include "server/describe.h"
 #include "server/edge_files.h"
@@ -184,6 +185,11 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
             {"weights", weights_type}})
       .Set(1);
   ThreadWorker device_worker, directory_worker, registry_worker, background;
+  // A message costs tens of microseconds. Where no core is left beside those that compute, another thread would take
+  // them from the middle of a step instead of from between two.
+  const bool core_left = backend.threads() < UsableCores();
+  const std::unique_ptr<Worker> delivery =
+      core_left ? std::unique_ptr<Worker>(std::make_unique<ThreadWorker>()) : std::make_unique<InlineWorker>();
   constexpr double kReplayCpuShare = 0.03;
   StateReplay replay(checkpoint, options, layout, kReplayCpuShare);
   ThreadWorker replay_worker(ThreadWorker::Priority::kIdle);
@@ -246,6 +252,7 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
                      .format = format,
                      .snapshots = stores->snapshots.get(),
                      .sealer = stores->sealer ? &*stores->sealer : nullptr,
+                     .delivery = *delivery,
                      .background = background,
                      .sessions_total_max = engine.sessions_max(),
                      .checkpoint_bytes = plan->checkpoint_bytes};

@@ -38,7 +38,7 @@ class ThreadWorker final : public Worker {
   std::thread thread_;
 };
 
-// Does it at once, on the caller's thread: for tests that drive an engine by hand.
+// Does it at once, on the caller's thread.
 class InlineWorker final : public Worker {
  public:
   void Run(std::function<void()> work) override { work(); }

@@ -23,7 +23,7 @@ AppendStream::AppendStream(grpc::CallbackServerContext* context, v1::AppendRespo
       record_(*context, "Append", serving.metrics),
       context_(*context),
       response_(*response),
-      pump_(serving.engine, GivesUpAt(*context)) {
+      pump_(serving, GivesUpAt(*context)) {
   absl::MutexLock lock(&mutex_);
   ReadOn();
 }

@@ -20,7 +20,7 @@ class AppendStream final : public grpc::ServerReadReactor<grpc::ByteBuffer> {
   void OnCancel() override { pump_.Cancel(); }
   void OnDone() override;
 
-  void Pump();          // the engine's thread
+  void Pump();          // the delivery worker
   absl::Status Take();  // the message that was read
   absl::Status Last();  // none will follow
   void CountFed(size_t tokens);

@@ -131,7 +131,7 @@ std::shared_ptr<ConverseStream::Running> ConverseStream::Next() {
     action.request.deadline = DeadlineOf(context_, serving_);
     action.request.tenant = *tenant_;
     action.request.session = KeyOf(*tenant_, action.request.session);
-    running_->pump = std::make_unique<EventPump>(serving_.engine, gives_up_at_);
+    running_->pump = std::make_unique<EventPump>(serving_, gives_up_at_);
     running_->chunks.emplace(action.stop, action.request.logprobs >= 0);
   }
   return running_;

@@ -9,9 +9,11 @@ absl::Status EventPump::Submit(Request request, std::function<void()> on_events)
   }
   absl::StatusOr<std::shared_ptr<Call>> call;
   absl::MutexLock lock(&mutex_);
-  call = engine_.Submit(std::move(request), [link = link_] {
-    absl::MutexLock link_lock(&link->mutex);
-    if (link->on_events) link->on_events();
+  call = engine_.Submit(std::move(request), [link = link_, &delivery = delivery_] {
+    delivery.Run([link] {
+      absl::MutexLock link_lock(&link->mutex);
+      if (link->on_events) link->on_events();
+    });
   });
   if (!call.ok()) return call.status();
   call_ = *std::move(call);

@@ -8,17 +8,20 @@
 
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
-#include "server/engine/engine.h"
+#include "server/rpc/serving.h"
 
 namespace barista {
 
 class EventPump {
  public:
   // `gives_up_at`: a Cancel from then on counts as a deadline that passed (call_end.h).
-  EventPump(Engine& engine, TimePoint gives_up_at)
-      : engine_(engine), gives_up_at_(gives_up_at), link_(std::make_shared<Link>()) {}
+  EventPump(const Serving& serving, TimePoint gives_up_at)
+      : engine_(serving.engine),
+        delivery_(serving.delivery),
+        gives_up_at_(gives_up_at),
+        link_(std::make_shared<Link>()) {}
 
-  // `on_events` runs on the engine's thread when events wait; it must not block. Errors: those of Engine::Submit.
+  // `on_events` runs on the delivery worker when events wait; it must not block. Errors: those of Engine::Submit.
   absl::Status Submit(Request request, std::function<void()> on_events);
 
   // The next event, or nothing now. Finished is the last.
@@ -39,6 +42,7 @@ class EventPump {
   Call& call() const;
 
   Engine& engine_;
+  Worker& delivery_;
   const TimePoint gives_up_at_;
   std::shared_ptr<Link> link_;
   mutable absl::Mutex mutex_;

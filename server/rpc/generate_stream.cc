@@ -21,7 +21,7 @@ GenerateStream::GenerateStream(grpc::CallbackServerContext* context, const v1::G
     : serving_(serving),
       record_(*context, "Generate", serving.metrics),
       message_in_(*message),
-      pump_(serving.engine, GivesUpAt(*context)),
+      pump_(serving, GivesUpAt(*context)),
       chunks_(message->stop(), message->has_logprobs()) {
   absl::StatusOr<Request> request = ParseGenerate(*message, serving, DeadlineOf(*context, serving));
   absl::Status status = request.status();

@@ -31,7 +31,7 @@ class RewindCall : public std::enable_shared_from_this<RewindCall> {
 
  private:
   RewindCall(const Serving& serving, Done done)
-      : serving_(serving), done_(std::move(done)), pump_(serving.engine, TimePoint::max()) {}
+      : serving_(serving), done_(std::move(done)), pump_(serving, TimePoint::max()) {}
   void Pump();
 
   const Serving& serving_;

@@ -36,6 +36,7 @@ struct Serving {
   const SessionFormat& format;
   StateStore* snapshots = nullptr;  // null: the server keeps none; used by `background` alone
   const Sealer* sealer = nullptr;   // null: no key
+  Worker& delivery;                 // writes to callers what a step has left for them; never blocks
   Worker& background;               // for what blocks or takes long, and is no step's business
   int64_t sessions_total_max = 0;
   int64_t checkpoint_bytes = 0;

@@ -7,9 +7,7 @@ namespace barista {
 
 UnaryCall::UnaryCall(grpc::CallbackServerContext& context, const char* method, absl::StatusOr<Request> request,
                      const Serving& serving, std::function<void(const Request&, Event)> on_event)
-    : record_(context, method, serving.metrics),
-      on_event_(std::move(on_event)),
-      pump_(serving.engine, GivesUpAt(context)) {
+    : record_(context, method, serving.metrics), on_event_(std::move(on_event)), pump_(serving, GivesUpAt(context)) {
   absl::Status status = request.status();
   if (status.ok()) status = BindTenant(context, serving, *request);
   if (status.ok()) status = pump_.Submit(*std::move(request), [this] { Pump(); });

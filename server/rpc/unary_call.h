@@ -13,7 +13,7 @@ namespace barista {
 // Deletes itself when gRPC is done with it. `Fill` turns one event into a part of the response.
 class UnaryCall final : public grpc::ServerUnaryReactor {
  public:
-  // `request`: what parsing gave. `on_event` runs on the engine's thread, one call at a time.
+  // `request`: what parsing gave. `on_event` runs on the delivery worker, one call at a time.
   UnaryCall(grpc::CallbackServerContext& context, const char* method, absl::StatusOr<Request> request,
             const Serving& serving, std::function<void(const Request& request, Event event)> on_event);
 

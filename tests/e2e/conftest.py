@@ -27,14 +27,16 @@ def full(request):
 
 @pytest.fixture(scope="session")
 def servers():
-    """servers(model, *flags): a running Server with a Client as .client, started once a session."""
+    """servers(model, *flags): a running Server with a Client as .client, started once a session. One thread computes, so
+    that another core writes messages; tests' own servers compute on all cores, and write between steps."""
     with contextlib.ExitStack() as stack:
         running = {}
 
         def get(model, *flags):
             key = (str(model), *flags)
             if key not in running:
-                running[key] = stack.enter_context(Server(model, "--sessions_max=32", *flags))
+                threads = [] if any(flag.startswith("--threads=") for flag in flags) else ["--threads=1"]
+                running[key] = stack.enter_context(Server(model, "--sessions_max=32", *threads, *flags))
                 running[key].client = stack.enter_context(Client(running[key].address))
             return running[key]
         yield get
