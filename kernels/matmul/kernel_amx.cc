@@ -3,6 +3,7 @@
 // decode and prefill agree; a tile of fewer rows computes each of them the same way.
 #include <immintrin.h>
 
+#include "kernels/matmul/amx_tiles.h"
 #include "kernels/matmul/kernel_cpu.h"
 #include "kernels/matmul/pack_bf16_avx512.h"
 
@@ -14,27 +15,6 @@ namespace {
 constexpr int64_t kTileRows = 16;
 constexpr int64_t kTileBytes = 1024;
 constexpr int64_t kStepBytes = 2 * kTileBytes;  // of weights for 32 k: two tiles of 16 outputs
-
-// Tiles 0, 1 and 2, 3: sums of the first and second 16 rows; 4 and 5: their activations; 6, 7: weights.
-struct alignas(64) TileConfig {
-  uint8_t palette = 1;
-  uint8_t start_row = 0;
-  uint8_t reserved[14] = {};
-  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  uint8_t rows[16] = {};
-
-  TileConfig(int64_t first, int64_t second) {
-    const uint8_t a = static_cast<uint8_t>(first), b = static_cast<uint8_t>(second);
-    const uint8_t all[8] = {a, a, b, b, a, b, 16, 16};
-    std::copy(all, all + 8, rows);
-  }
-};
-
-BARISTA_AMX void LoadConfig(int64_t first, int64_t second) {
-  const TileConfig config(first, second);
-  asm volatile("" : : "r"(&config) : "memory");  // the intrinsic does not tell the compiler what it reads
-  _tile_loadconfig(&config);
-}
 
 // Where the weights that will be needed next lie, and how many lines of them to ask for with each step: into the first
 // cache where they are wanted in a moment, into the second where other rows come first.
@@ -127,7 +107,7 @@ BARISTA_AMX void Run(const PanelRun& run) {
   const int64_t panel_bytes = run.depth * kPanel * 2;
   const int64_t first_step = run.begin / kStepDepth, steps = (run.end - run.begin) / kStepDepth;
   const int64_t rest0 = std::min(rest, kTileRows), rest1 = rest - rest0;
-  if (full > 0) LoadConfig(kTileRows, kTileRows);
+  if (full > 0) LoadTileConfig(kTileRows, kTileRows);
   for (int64_t p = 0; p < run.panels; ++p) {
     const std::byte* weights = run.weights + p * panel_bytes + first_step * kStepBytes;
     // One pass over the panel: stream ahead. Several: it comes from the cache, and the next one is fetched meanwhile.
@@ -135,7 +115,7 @@ BARISTA_AMX void Run(const PanelRun& run) {
     Prefetch prefetch = {weights + (stream ? kStreamAhead : panel_bytes), (kPanel + passes - 1) / passes, stream};
     Block block = {weights, nullptr, nullptr, kTileRows, kTileRows, steps, nullptr, nullptr, run.y_stride};
     if (run.start != nullptr) block.start = run.start + p * kPanel;
-    if (full > 0 && rest > 0 && p > 0) LoadConfig(kTileRows, kTileRows);
+    if (full > 0 && rest > 0 && p > 0) LoadTileConfig(kTileRows, kTileRows);
     for (int64_t i = 0; i < full; ++i) {
       const std::byte* x = run.x + i * kPairRows * run.depth * 2;
       block.x0 = x + first_step * kTileRows * kChunkBytes;
@@ -144,7 +124,7 @@ BARISTA_AMX void Run(const PanelRun& run) {
       RunPair(block, prefetch);
     }
     if (rest == 0) continue;
-    if (full > 0 || p == 0) LoadConfig(rest0, std::max<int64_t>(rest1, 1));
+    if (full > 0 || p == 0) LoadTileConfig(rest0, std::max<int64_t>(rest1, 1));
     const std::byte* x = run.x + full * kPairRows * run.depth * 2;
     block.rows0 = rest0;
     block.rows1 = rest1;

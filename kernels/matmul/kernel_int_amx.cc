@@ -1,4 +1,5 @@
 // Bytes by AMX tiles: 16 rows x 64 k times 64 k x 16 outputs a tile, for as few rows as there are.
+#include "kernels/matmul/amx_tiles.h"
 #include "kernels/matmul/kernel_int_avx512.h"
 
 #define BARISTA_AMX __attribute__((target("amx-tile,amx-int8,avx512f")))
@@ -6,20 +7,7 @@
 namespace barista {
 namespace {
 
-// Tiles 0, 1 and 2, 3: sums of the high and of the low bytes; 4 and 5: those bytes; 6, 7: weights.
-struct alignas(64) TileConfig {
-  uint8_t palette = 1;
-  uint8_t start_row = 0;
-  uint8_t reserved[14] = {};
-  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  uint8_t rows[16] = {};
-
-  explicit TileConfig(int64_t of_x) {
-    std::fill(rows, rows + 6, static_cast<uint8_t>(of_x));
-    rows[6] = rows[7] = 16;
-  }
-};
-
+// The tiles' two blocks are the high and the low bytes of the same rows.
 class Amx {
  public:
   ~Amx() { Release(); }
@@ -62,9 +50,7 @@ class Amx {
   static constexpr int64_t kVnniRowsMax = 2;  // up to here vpdpbusd takes less time than a tile, for the same sums
 
   BARISTA_AMX void Configure(int64_t rows) {
-    const TileConfig config(rows);
-    asm volatile("" : : "r"(&config) : "memory");  // the intrinsic does not tell the compiler what it reads
-    _tile_loadconfig(&config);
+    LoadTileConfig(rows, rows);
     rows_ = rows;
   }
   BARISTA_AMX void Release() const {
