@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "kernels/activation/activation.h"
+#include "kernels/attend/attend.h"
 #include "kernels/buffer.h"
 #include "kernels/conv1d/conv1d.h"
 #include "kernels/embedding/embedding.h"
@@ -46,6 +47,7 @@ struct StepSizes {
   int64_t logits_rows = 0;
   int64_t vocab = 0;  // columns of the logits
   int64_t kv_heads = 0, latents = 0, head_dim = 0;
+  double theta = 0;  // of all turns (AttendArgs); 0: nothing turns
 };
 
 class Backend {
@@ -74,12 +76,20 @@ class Backend {
   // Errors: RESOURCE_EXHAUSTED; INVALID_ARGUMENT naming a size that this backend does not take.
   virtual absl::StatusOr<int64_t> Reserve(const StepSizes&) { return 0; }
 
-  // The step whose operations follow: they name these very lists. tokens, positions [R]. True: they were recorded, and
-  // run now, and none follows; only where `may_replay`, for a caller that wants nothing from between them.
+  // The step whose operations follow: they name these very lists. tokens, positions [R]. draws: where every row is a
+  // decode and its next token is wanted, [R], each row's; the caller then wants nothing from between the operations.
+  // True: they were recorded with their draws, and are done now: no operation follows, and TakeDraws has the tokens.
   virtual bool BeginStep(Segments, absl::Span<const int32_t> /*tokens*/, absl::Span<const int64_t> /*positions*/,
-                         bool /*may_replay*/) {
+                         absl::Span<const SampleRow> /*draws*/) {
     return false;
   }
+  // As Sample's, of the first results.size() draws of such a step, the oldest that were not taken; before the next
+  // BeginStep.
+  virtual void TakeDraws(absl::Span<SampleResult> /*results*/) {}
+  // After such a step, before its draws are taken: the same once more, of the tokens that it draws, each one position
+  // further, launched without waiting for them. Rows whose draw ends them (SampleRow), or was not finite, stand still;
+  // their next draw is token -1. Their penalties and masks stay what they were. False: not here, nothing was done.
+  virtual bool ContinueStep() { return false; }
 
   // The operations that follow are those of a step of R decodes, each in a sequence of its own; they are recorded and
   // not run, until EndRecording, for every later step of as many or somewhat fewer decodes. The lists may hold
@@ -87,12 +97,20 @@ class Backend {
   virtual bool BeginRecording(Segments, absl::Span<const int32_t> /*tokens*/, absl::Span<const int64_t> /*positions*/) {
     return false;
   }
+  // Within a recording: logits [n, V] are those of rows [first, first + n), whose next tokens are drawn from them.
+  virtual void Draw(const Rows& /*logits*/, int64_t /*first*/) {}
   virtual void EndRecording() {}
 
   // The step's operations.
   virtual void Embed(const EmbedArgs& args) = 0;
   virtual void Norm(const NormArgs& args) = 0;
   virtual void Multiply(absl::Span<const LinearCall> calls) = 0;
+  // Both, one after the other; every x is the norm's y or columns of it, and that is not the norm's x. At least one
+  // call.
+  virtual void NormMultiply(const NormArgs& norm, absl::Span<const LinearCall> calls) {
+    Norm(norm);
+    Multiply(calls);
+  }
   virtual void Conv1d(const Conv1dArgs& args) = 0;
   virtual void Rglru(const RglruArgs& args) = 0;
   virtual void Rotate(const RotateArgs& args) = 0;
@@ -100,6 +118,7 @@ class Backend {
   virtual void Latte(const LatteArgs& args) = 0;
   virtual void BidirectionalLatte(const BidirectionalLatteArgs& args) = 0;
   virtual void WindowAttention(const WindowAttentionArgs& args) = 0;
+  virtual void Attend(const AttendArgs& args);  // by the operations above
   virtual void Gelu(const GeluArgs& args) = 0;
   virtual void Glu(const GluArgs& args) = 0;
   virtual void Add(const AddArgs& args) = 0;

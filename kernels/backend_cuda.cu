@@ -9,6 +9,17 @@
 #include "kernels/cuda/status.h"
 
 namespace barista {
+namespace {
+
+__global__ void ProbeKernel() {}
+
+// Kernels that were translated from code for older cards lack the instruction that waits.
+bool LaunchesOverlap() {
+  cudaFuncAttributes attributes = {};
+  return cudaFuncGetAttributes(&attributes, ProbeKernel) == cudaSuccess && attributes.ptxVersion >= 90;
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Backend>> CudaBackend::Create(const BackendOptions&) {
   // All kernels are loaded, and translated where this card needs it, now: a step must not wait for that, nor a
@@ -33,7 +44,8 @@ absl::StatusOr<std::unique_ptr<Backend>> CudaBackend::Create(const BackendOption
   const std::string description =
       absl::StrCat("cuda: ", card.name, ", compute capability ", card.major, ".", card.minor, ", ",
                    card.multiProcessorCount, " multiprocessors, ", card.totalGlobalMem >> 20, " MiB");
-  return std::unique_ptr<Backend>(new CudaBackend(stream, copies, queued, card.multiProcessorCount, description));
+  return std::unique_ptr<Backend>(
+      new CudaBackend(stream, copies, queued, card.multiProcessorCount, LaunchesOverlap(), description));
 }
 
 CudaBackend::~CudaBackend() {
@@ -76,7 +88,13 @@ absl::StatusOr<int64_t> CudaBackend::Reserve(const StepSizes& sizes) {
       AllocateDevice(sizes.rows * LatteWorkspaceBytes(sizes.kv_heads, sizes.latents, sizes.head_dim), "Latte's chunks");
   if (!workspace.ok()) return workspace.status();
   workspace_ = *std::move(workspace);
-  absl::StatusOr<std::unique_ptr<CudaSampler>> sampler = CudaSampler::Create(sizes.logits_rows, sizes.vocab);
+  theta_ = sizes.theta;
+  head_dim_ = sizes.head_dim;
+  absl::StatusOr<Buffer> angles = AllocateDevice(sizes.rows * sizes.head_dim * sizeof(float), "angles");
+  if (!angles.ok()) return angles.status();
+  angles_ = *std::move(angles);
+  absl::StatusOr<std::unique_ptr<CudaSampler>> sampler =
+      CudaSampler::Create(sizes.logits_rows, sizes.rows, sizes.vocab);
   if (!sampler.ok()) return sampler.status();
   sampler_ = *std::move(sampler);
   const absl::Status matmul = matmul_.Reserve(std::max(sizes.rows, sizes.logits_rows), 2 * in_max_);
@@ -85,17 +103,24 @@ absl::StatusOr<int64_t> CudaBackend::Reserve(const StepSizes& sizes) {
 }
 
 bool CudaBackend::BeginStep(Segments segments, absl::Span<const int32_t> tokens, absl::Span<const int64_t> positions,
-                            bool may_replay) {
-  if (may_replay && !segments.empty() && AreDecodes(segments)) {
-    const int64_t rows = GraphRows(static_cast<int64_t>(segments.size()));
-    if (graphs_.Has(rows)) {
-      step_ = &stage_->StageDecodes(segments, tokens, positions, rows, queue_);
-      graphs_.Launch(rows, queue_);
-      return true;
-    }
+                            absl::Span<const SampleRow> draws) {
+  const int64_t rows = draws.empty() ? 0 : GraphRows(static_cast<int64_t>(draws.size()));
+  if (AreDecodes(segments) && graphs_.Has(rows) && sampler_->StageDraws(draws, rows, queue_)) {
+    step_ = &stage_->StageDecodes(segments, tokens, positions, rows, queue_);
+    graphs_.Launch(rows, queue_);
+    sampler_->CollectDraws(queue_);
+    return true;
   }
   step_ = &stage_->Stage(segments, tokens, positions, queue_);
+  ComputeAngles();
   return false;
+}
+
+bool CudaBackend::ContinueStep() {
+  sampler_->Advance(*step_, queue_);
+  graphs_.Launch(step_->rows, queue_);
+  sampler_->CollectDraws(queue_);
+  return true;
 }
 
 bool CudaBackend::BeginRecording(Segments segments, absl::Span<const int32_t> tokens,
@@ -104,10 +129,15 @@ bool CudaBackend::BeginRecording(Segments segments, absl::Span<const int32_t> to
   if (GraphRows(rows) != rows || graphs_.Has(rows)) return false;
   step_ = &stage_->StageDecodes(segments, tokens, positions, rows, queue_);  // before: its copy is not part of the step
   graphs_.BeginCapture(queue_);
+  ComputeAngles();
   return true;
 }
 
 void CudaBackend::EndRecording() { graphs_.EndCapture(step_->rows, queue_); }
+
+void CudaBackend::ComputeAngles() {
+  if (theta_ > 0) AnglesCuda({step_->positions, static_cast<size_t>(step_->rows)}, head_dim_, theta_, angles(), queue_);
+}
 
 void CudaBackend::Embed(const EmbedArgs& args) {
   EmbedArgs on_device = args;
@@ -119,7 +149,13 @@ void CudaBackend::Embed(const EmbedArgs& args) {
 void CudaBackend::Rotate(const RotateArgs& args) {
   RotateArgs on_device = args;
   on_device.positions = {step_->positions, args.positions.size()};
-  RotateCuda(on_device, queue_);
+  RotateCuda(on_device, queue_, {});
+}
+
+void CudaBackend::Attend(const AttendArgs& args) {
+  AttendArgs on_device = args;
+  on_device.positions = {step_->positions, args.positions.size()};
+  AttendCuda(on_device, *step_, angles(), workspace(), queue_);
 }
 
 void CudaBackend::Copy(void* dst, const void* src, size_t bytes) {

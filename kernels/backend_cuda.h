@@ -38,22 +38,29 @@ class CudaBackend : public Backend {
   absl::StatusOr<int64_t> Reserve(const StepSizes& sizes) override;
 
   bool BeginStep(Segments segments, absl::Span<const int32_t> tokens, absl::Span<const int64_t> positions,
-                 bool may_replay) override;
+                 absl::Span<const SampleRow> draws) override;
+  void TakeDraws(absl::Span<SampleResult> results) override { sampler_->TakeDraws(results, queue_); }
+  bool ContinueStep() override;
   bool BeginRecording(Segments segments, absl::Span<const int32_t> tokens,
                       absl::Span<const int64_t> positions) override;
+  void Draw(const Rows& logits, int64_t first) override { sampler_->RecordDraws(logits, first, queue_); }
   void EndRecording() override;
   void Embed(const EmbedArgs& args) override;
   void Norm(const NormArgs& args) override { NormCuda(args, queue_); }
   void Multiply(absl::Span<const LinearCall> calls) override { matmul_.Multiply(calls, queue_); }
+  void NormMultiply(const NormArgs& norm, absl::Span<const LinearCall> calls) override {
+    matmul_.NormMultiply(norm, calls, queue_);
+  }
   void Conv1d(const Conv1dArgs& args) override { Conv1dCuda(args, *step_, queue_); }
   void Rglru(const RglruArgs& args) override { RglruCuda(args, *step_, queue_); }
   void Rotate(const RotateArgs& args) override;
-  void GroupSoftmax(const GroupSoftmaxArgs& args) override { GroupSoftmaxCuda(args, queue_); }
+  void GroupSoftmax(const GroupSoftmaxArgs& args) override { GroupSoftmaxCuda(args, queue_, {}); }
   void Latte(const LatteArgs& args) override { LatteCuda(args, *step_, workspace(), queue_); }
   void BidirectionalLatte(const BidirectionalLatteArgs& args) override {
     BidirectionalLatteCuda(args, *step_, workspace(), queue_);
   }
   void WindowAttention(const WindowAttentionArgs& args) override { WindowAttentionCuda(args, *step_, queue_); }
+  void Attend(const AttendArgs& args) override;
   void Gelu(const GeluArgs& args) override { GeluCuda(args, queue_); }
   void Glu(const GluArgs& args) override { GluCuda(args, queue_); }
   void Add(const AddArgs& args) override { AddCuda(args, queue_); }
@@ -74,13 +81,15 @@ class CudaBackend : public Backend {
   void Download(void* dst, const void* src, size_t bytes) override;
 
  private:
-  CudaBackend(CUstream_st* stream, CUstream_st* copies, CUevent_st* queued, int multiprocessors,
+  CudaBackend(CUstream_st* stream, CUstream_st* copies, CUevent_st* queued, int multiprocessors, bool launches_overlap,
               std::string description)
-      : queue_(stream),
+      : queue_(stream, launches_overlap),
         copies_(copies),
         queued_(queued),
         matmul_(multiprocessors),
         description_(std::move(description)) {}
+  void ComputeAngles();  // of the step's rows
+  float* angles() const { return reinterpret_cast<float*>(angles_.data()); }
   float* workspace() const { return reinterpret_cast<float*>(workspace_.data()); }
   void Move(void* dst, const void* src, size_t bytes, bool to_device);
 
@@ -92,6 +101,9 @@ class CudaBackend : public Backend {
   std::string description_;
   int64_t in_max_ = 0;  // of the weights
   Buffer workspace_;    // of Latte's prefills
+  Buffer angles_;       // [rows, head_dim_]
+  double theta_ = 0;
+  int64_t head_dim_ = 0;
   std::unique_ptr<StepStage> stage_;
   const DeviceStep* step_ = nullptr;
   DecodeGraphs graphs_;

@@ -6,6 +6,7 @@
 namespace barista {
 
 class CudaQueue;
+struct StepRows;
 
 enum class Activation { kGelu, kSilu };
 
@@ -70,11 +71,11 @@ void AddCpu(const AddArgs& args);
 void SoftcapCpu(const SoftcapArgs& args);
 void GroupSoftmaxCpu(const GroupSoftmaxArgs& args);
 
-// float, in the queue's order; all pointers of the device.
+// float, in the queue's order; all pointers of the device. rows: which ones (cuda/step_rows.h).
 void GeluCuda(const GeluArgs& args, CudaQueue& queue);
 void GluCuda(const GluArgs& args, CudaQueue& queue);
 void AddCuda(const AddArgs& args, CudaQueue& queue);
 void SoftcapCuda(const SoftcapArgs& args, CudaQueue& queue);
-void GroupSoftmaxCuda(const GroupSoftmaxArgs& args, CudaQueue& queue);
+void GroupSoftmaxCuda(const GroupSoftmaxArgs& args, CudaQueue& queue, const StepRows& rows);
 
 }  // namespace barista

@@ -13,6 +13,8 @@ constexpr int kThreads = 256;
 
 template <class F>
 __global__ void ElementsKernel(int64_t rows, int64_t cols, F f) {
+  WaitForLaunchBefore();
+  LetNextLaunchBegin();
   const int64_t column = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (column >= cols) return;
   for (int64_t row = blockIdx.y; row < rows; row += gridDim.y) f(row, column);
@@ -25,6 +27,7 @@ void ForElements(CudaQueue& queue, const char* name, int64_t rows, int64_t cols,
          {.blocks_x = CeilDiv<int64_t>(cols, kThreads),
           .blocks_y = std::min(rows, kRowsMax),
           .threads = kThreads,
+          .overlaps = true,
           .name = name},
          ElementsKernel<F>, rows, cols, f);
 }
@@ -51,20 +54,12 @@ struct SoftcapElement {
 };
 
 // A warp a group.
-__global__ void GroupSoftmaxKernel(int64_t groups, int64_t groups_a_row, int64_t group, float scale, DeviceRows x) {
-  const int64_t g = int64_t{blockIdx.x} * Warps() + WarpIndex();
-  if (g >= groups) return;
-  float* p = x.row(g / groups_a_row) + g % groups_a_row * group;
-  float largest = -kInfinity;
-  for (int64_t i = Lane(); i < group; i += 32) largest = fmaxf(largest, p[i] * scale);
-  largest = WarpReduce(largest, Largest());
-  float total = 0;
-  for (int64_t i = Lane(); i < group; i += 32) {
-    p[i] = expf(p[i] * scale - largest);
-    total += p[i];
-  }
-  const float share = 1.0f / WarpReduce(total, Sum());
-  for (int64_t i = Lane(); i < group; i += 32) p[i] *= share;
+__global__ void GroupSoftmaxKernel(int64_t groups, int64_t groups_a_row, int64_t group, float scale, StepRows rows,
+                                   DeviceRows x) {
+  WaitForLaunchBefore();
+  LetNextLaunchBegin();
+  const int64_t g = int64_t{blockIdx.x} * Warps() + WarpIndex(), row = g / groups_a_row;
+  if (g < groups && Covers(rows, row)) WarpSoftmax(x.row(row) + g % groups_a_row * group, group, scale);
 }
 
 }  // namespace
@@ -82,10 +77,14 @@ void SoftcapCuda(const SoftcapArgs& a, CudaQueue& queue) {
   ForElements(queue, "softcap", a.x.rows, a.x.cols, SoftcapElement{static_cast<float>(a.cap), a.x});
 }
 
-void GroupSoftmaxCuda(const GroupSoftmaxArgs& a, CudaQueue& queue) {
+void GroupSoftmaxCuda(const GroupSoftmaxArgs& a, CudaQueue& queue, const StepRows& rows) {
   const int64_t groups_a_row = a.x.cols / a.group, groups = a.x.rows * groups_a_row;
-  Launch(queue, {.blocks_x = CeilDiv<int64_t>(groups, kThreads / 32), .threads = kThreads, .name = "group_softmax"},
-         GroupSoftmaxKernel, groups, groups_a_row, a.group, static_cast<float>(a.scale), DeviceRows(a.x));
+  Launch(queue,
+         {.blocks_x = CeilDiv<int64_t>(groups, kThreads / 32),
+          .threads = kThreads,
+          .overlaps = true,
+          .name = "group_softmax"},
+         GroupSoftmaxKernel, groups, groups_a_row, a.group, static_cast<float>(a.scale), rows, DeviceRows(a.x));
 }
 
 }  // namespace barista

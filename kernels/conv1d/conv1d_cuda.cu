@@ -24,6 +24,8 @@ struct Inputs {
 };
 
 __global__ void Conv1dKernel(DeviceStep step, Inputs inputs, const float* weight, const float* bias, DeviceRows y) {
+  WaitForLaunchBefore();
+  LetNextLaunchBegin();
   const int64_t d = int64_t{blockIdx.x} * kThreads + threadIdx.x, row = blockIdx.y;
   const int32_t index = step.run_of_row[row];
   if (d >= inputs.D || index < 0) return;
@@ -46,6 +48,8 @@ __device__ void Keep(const Inputs& inputs, const Run& run, int32_t first, int32_
 }
 
 __global__ void Conv1dStateKernel(DeviceStep step, Inputs inputs) {
+  WaitForLaunchBefore();
+  LetNextLaunchBegin();
   const int64_t d = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (d >= inputs.D) return;
   const Run run = step.runs[blockIdx.y];
@@ -61,13 +65,15 @@ __global__ void Conv1dStateKernel(DeviceStep step, Inputs inputs) {
 void Conv1dCuda(const Conv1dArgs& a, const DeviceStep& step, CudaQueue& queue) {
   const int64_t blocks = CeilDiv<int64_t>(a.x.cols, kThreads);
   const Inputs inputs = {DeviceRows(a.x), DeviceSlots<float>(a.inputs), a.x.cols, a.width - 1};
-  Launch(queue, {.blocks_x = blocks, .blocks_y = step.rows, .threads = kThreads, .name = "conv1d"}, Conv1dKernel, step,
-         inputs, static_cast<const float*>(a.weight), static_cast<const float*>(a.bias), DeviceRows(a.y));
+  Launch(queue, {.blocks_x = blocks, .blocks_y = step.rows, .threads = kThreads, .overlaps = true, .name = "conv1d"},
+         Conv1dKernel, step, inputs, static_cast<const float*>(a.weight), static_cast<const float*>(a.bias),
+         DeviceRows(a.y));
   if (a.width == 1) return;
   Launch(queue,
          {.blocks_x = blocks,
           .blocks_y = step.decode_runs + step.prefill_runs,
           .threads = kThreads,
+          .overlaps = true,
           .name = "conv1d_state"},
          Conv1dStateKernel, step, inputs);
 }

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/cuda/step_rows.h"
 #include "kernels/dtype.h"
 #include "kernels/view.h"
 
@@ -25,6 +26,10 @@ struct DeviceRows {
   float* data = nullptr;
   int64_t stride = 0;
 };
+
+__device__ inline bool Covers(const StepRows& rows, int64_t row) {
+  return rows.run_of_row == nullptr || rows.run_of_row[row] >= rows.first_run;
+}
 
 // One component of the slots' state.
 template <class T>
@@ -59,6 +64,20 @@ class Shared {
   std::byte* next_;
 };
 
+// A kernel whose launch `overlaps` (launch.cuh) calls the first in all threads, before it touches what launches before
+// it write, or writes what they read: until then it may only read what no step changes. After the second the launch
+// behind it may begin, and will itself wait.
+__device__ inline void WaitForLaunchBefore() {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+  cudaGridDependencySynchronize();
+#endif
+}
+__device__ inline void LetNextLaunchBegin() {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+  cudaTriggerProgrammaticLaunchCompletion();
+#endif
+}
+
 __device__ inline int Lane() { return static_cast<int>(threadIdx.x % 32); }
 __device__ inline int WarpIndex() { return static_cast<int>(threadIdx.x / 32); }
 __device__ inline int Warps() { return static_cast<int>(blockDim.x / 32); }
@@ -78,6 +97,20 @@ template <class T, class Combine>
 __device__ T WarpReduce(T x, Combine combine) {
   for (int flip = 16; flip >= 1; flip /= 2) x = combine(x, __shfl_xor_sync(kAllLanes, x, flip));
   return x;
+}
+
+// x = softmax(scale x), by one warp.
+__device__ inline void WarpSoftmax(float* x, int64_t count, float scale) {
+  float largest = -kInfinity;
+  for (int64_t i = Lane(); i < count; i += 32) largest = fmaxf(largest, x[i] * scale);
+  largest = WarpReduce(largest, Largest());
+  float total = 0;
+  for (int64_t i = Lane(); i < count; i += 32) {
+    x[i] = expf(x[i] * scale - largest);
+    total += x[i];
+  }
+  const float share = 1.0f / WarpReduce(total, Sum());
+  for (int64_t i = Lane(); i < count; i += 32) x[i] *= share;
 }
 
 // Over the block's threads, the same bits in every thread. scratch: one element a warp; free again afterwards.

@@ -11,6 +11,7 @@
 #include "kernels/buffer.h"
 #include "kernels/cuda/queue.h"
 #include "kernels/cuda/step_plan.h"
+#include "kernels/cuda/step_rows.h"
 
 struct CUevent_st;  // CUDA's own name behind cudaEvent_t
 
@@ -29,6 +30,11 @@ struct DeviceStep {
   int32_t prefill_runs = 0;
   int32_t chunk_count = 0;
 };
+
+inline StepRows PrefillRows(const DeviceStep& step) {
+  if (step.decode_runs == 0) return {};
+  return {step.run_of_row, step.decode_runs};
+}
 
 // Packs the lists into pinned memory and copies them in one piece. Several pinned copies take turns, so that the host
 // may prepare a step while the device still reads that of the last one.

@@ -13,8 +13,10 @@ namespace barista {
 
 struct LaunchShape {
   int64_t blocks_x = 1, blocks_y = 1, blocks_z = 1;
-  int threads = 256;      // of a block; a multiple of 32
-  size_t shared = 0;      // bytes a block
+  int threads = 256;  // of a block; a multiple of 32
+  size_t shared = 0;  // bytes a block
+  // May begin while the launch before it ends: its kernel waits for it (WaitForLaunchBefore).
+  bool overlaps = false;
   const char* name = "";  // for errors
 };
 
@@ -43,6 +45,11 @@ void Launch(CudaQueue& queue, const LaunchShape& shape, void (*kernel)(Parameter
   config.blockDim = dim3(static_cast<unsigned>(shape.threads));
   config.dynamicSmemBytes = shape.shared;
   config.stream = queue.stream();
+  cudaLaunchAttribute overlap = {};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
+  config.attrs = &overlap;
+  config.numAttrs = shape.overlaps && queue.launches_overlap() ? 1 : 0;
   if (error == cudaSuccess) error = cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
   if (error != cudaSuccess) queue.Fail(ToStatus(error, shape.name));
 }

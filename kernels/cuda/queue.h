@@ -14,7 +14,12 @@ namespace barista {
 // it was.
 class CudaQueue {
  public:
-  explicit CudaQueue(CUstream_st* stream) : stream_(stream) {}
+  // launches_overlap: whether the device knows launches that begin before those ahead have ended, and the kernels were
+  // compiled for it (since compute capability 9.0).
+  explicit CudaQueue(CUstream_st* stream, bool launches_overlap = false)
+      : stream_(stream), launches_overlap_(launches_overlap) {}
+
+  bool launches_overlap() const { return launches_overlap_; }
 
   CUstream_st* stream() const { return stream_; }
   bool ok() const { return status_.ok(); }
@@ -23,6 +28,7 @@ class CudaQueue {
 
  private:
   CUstream_st* stream_;
+  bool launches_overlap_;
   absl::Status status_;
 };
 

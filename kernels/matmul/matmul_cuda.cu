@@ -16,6 +16,11 @@ int64_t PackedBytes(int64_t rows, int64_t tiles_in) {
   return RoundUp<int64_t>(rows, kTileBatch) * tiles_in * kTileIn * static_cast<int64_t>(sizeof(BFloat16));
 }
 
+// Of the call's x, which is a part of the norm's y.
+int64_t FirstColumn(const LinearCall& call, const NormArgs& norm) {
+  return static_cast<const float*>(call.x.data) - static_cast<const float*>(norm.y.data);
+}
+
 bool SameRows(const Packing& p, const LinearCall& call) {
   return p.x.data == call.x.data && p.x.stride == call.x.stride && p.rows == call.x.rows && p.in == call.x.cols;
 }
@@ -64,6 +69,35 @@ void CudaMatmul::Multiply(absl::Span<const LinearCall> calls, CudaQueue& queue) 
   }
 }
 
+void CudaMatmul::NormMultiply(const NormArgs& norm, absl::Span<const LinearCall> calls, CudaQueue& queue) {
+  const int64_t rows = norm.x.rows, D = norm.x.cols, tiles = CeilDiv<int64_t>(D, kTileIn);
+  const bool direct = rows <= kDirectRowsMax;
+  const WeightForm form = WeightOf(calls[0]).form();
+  const auto fits = [&](const LinearCall& call) {
+    const int64_t first = FirstColumn(call, norm), end = first + WeightOf(call).stride();
+    const bool whole_tiles = first % kTileIn == 0 && end <= tiles * kTileIn;
+    const bool in_gap = first % 2 == 0 && end <= tiles * kTileIn + kNormedGap;
+    return WeightOf(call).form() == form && (direct ? in_gap : whole_tiles);
+  };
+  const bool room = direct ? NormedTileFits(D) : static_cast<size_t>(PackedBytes(rows, tiles)) <= room_.size();
+  if (rows == 0 || !IsTiled(form) || !room || calls.size() > kProductsMax ||
+      !std::all_of(calls.begin(), calls.end(), fits)) {
+    NormCuda(norm, queue);
+    return Multiply(calls, queue);
+  }
+  uint2* packed = reinterpret_cast<uint2*>(room_.data());
+  Products products;
+  for (const LinearCall& call : calls) {
+    Product& product = products.of[products.count++] = ProductOf(call);
+    product.first_column = static_cast<int>(FirstColumn(call, norm));
+    product.packed = packed + product.first_column / kTileIn * 32;
+    product.packed_tiles_in = static_cast<int>(tiles);
+  }
+  if (direct) return RunNormTileProducts(products, form, DeviceNorm(norm), queue);
+  PackNormedRows(DeviceNorm(norm), rows, packed, queue);
+  RunTileProducts(products, form, rows, multiprocessors_, queue);
+}
+
 // As many calls a launch as its parameters and the room for packed rows hold.
 void CudaMatmul::RunTogether(absl::Span<const LinearCall* const> calls, CudaQueue& queue) {
   const WeightForm form = WeightOf(*calls[0]).form();
@@ -99,6 +133,7 @@ void CudaMatmul::RunTogether(absl::Span<const LinearCall* const> calls, CudaQueu
       used += bytes;
     }
     product.packed = packings.of[i].packed;
+    product.packed_tiles_in = product.tiles_in;
   }
   run();
 }

@@ -58,6 +58,8 @@ class CudaMatmul {
 
   // As Backend::Multiply; every weight is a CudaLinear, and rows and inputs are within what was reserved.
   void Multiply(absl::Span<const LinearCall> calls, CudaQueue& queue);
+  // As Backend::NormMultiply.
+  void NormMultiply(const NormArgs& norm, absl::Span<const LinearCall> calls, CudaQueue& queue);
 
  private:
   void RunTogether(absl::Span<const LinearCall* const> calls, CudaQueue& queue);

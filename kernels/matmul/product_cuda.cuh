@@ -28,7 +28,9 @@ struct Ending {
     if (row >= rows || o >= out) return;
     y.row(row)[o] = Apply(act, Value(o, gate)) * Value(out + o, up);
   }
-  __device__ float Value(int64_t o, float sum) const { return (scale != nullptr ? sum * scale[o] : sum) + bias[o]; }
+  __device__ float Value(int64_t o, float sum) const {
+    return scale != nullptr ? fmaf(sum, scale[o], bias[o]) : sum + bias[o];  // rounded alike in every kernel
+  }
 
   DeviceRows y;
   const float* bias = nullptr;   // [out], twice that where gated
@@ -43,7 +45,9 @@ struct Product {
   const void* weight = nullptr;
   const uint8_t* multipliers = nullptr;  // int4: [units, ceil(tiles_in / 2), 16 rows]
   DeviceRows x;                          // [rows, in]
-  const uint2* packed = nullptr;         // tiles, many rows: [tiles of x, tiles_in, 32 lanes]
+  const uint2* packed = nullptr;         // tiles, many rows: [tiles of x, packed_tiles_in, 32 lanes]
+  int packed_tiles_in = 0;
+  int first_column = 0;  // of x in the rows that are normed first
   int64_t in = 0;
   int64_t stride = 0;  // f32, f16: elements of a padded row of the weight
   int tiles_in = 0;    // tiles

@@ -18,6 +18,8 @@ struct alignas(16) Piece {
 
 template <class T, int R>
 __global__ void __launch_bounds__(kThreads) FloatKernel(const __grid_constant__ Products products) {
+  WaitForLaunchBefore();
+  LetNextLaunchBegin();
   constexpr int kWidth = Piece<T>::kWidth;
   const Product& p = products.Of(blockIdx.x);
   const int unit = (static_cast<int>(blockIdx.x) - p.first_block) * Warps() + WarpIndex();
@@ -65,9 +67,13 @@ void Run(Products& products, int64_t rows, CudaQueue& queue) {
     products.of[i].first_block = blocks;
     blocks += CeilDiv(products.of[i].units, kThreads / 32);
   }
-  products.Run(
-      queue, {.blocks_x = blocks, .blocks_y = CeilDiv<int64_t>(rows, R), .threads = kThreads, .name = "product_float"},
-      FloatKernel<T, R>);
+  products.Run(queue,
+               {.blocks_x = blocks,
+                .blocks_y = CeilDiv<int64_t>(rows, R),
+                .threads = kThreads,
+                .overlaps = true,
+                .name = "product_float"},
+               FloatKernel<T, R>);
 }
 
 }  // namespace

@@ -3,9 +3,12 @@
 //
 // Bytes: the weight once, as long as rows are at most 64; x from L2. Operations: 2 in out rows. Few rows
 // are bound by the weight's bytes: a block has a warp a slice of `in`, so that even a small weight is under way on many
-// multiprocessors at once. Many rows are bound by the tensor cores: a warp multiplies 2 x 8 tiles and walks all of
-// `in`, adding the slices' sums in the order that the other form adds its warps'.
+// multiprocessors at once, and a warp has its first tiles under way before the launch ahead has ended. Many rows are
+// bound by the tensor cores: a warp multiplies 2 x 8 tiles and walks all of `in`, adding the slices' sums in the order
+// that the other form adds its warps'. A norm before the product is made by every block for itself where rows are few,
+// while its weights come; where they are packed, by the packing.
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels/matmul/mma_cuda.cuh"
 #include "kernels/matmul/product_tiles_cuda.h"
@@ -31,11 +34,51 @@ __device__ uint2 RoundTile(const DeviceRows& x, int64_t rows, int64_t in, int ti
   return {PackPair(at(c), at(c + 1)), PackPair(at(c + 8), at(c + 9))};
 }
 
-template <bool kPacked>
-__device__ uint2 LoadX(const Product& p, int tile, int tile_in) {
-  if constexpr (kPacked) return p.packed[(int64_t{tile} * p.tiles_in + tile_in) * 32 + Lane()];
-  return RoundTile(p.x, p.ending.rows, p.in, tile, tile_in);
-}
+// This lane's share of tile (tile, tile_in) of x, which is
+// the product's own rows, rounded on the way,
+struct FloatX {
+  __device__ uint2 operator()(const Product& p, int tile, int tile_in) const {
+    return RoundTile(p.x, p.ending.rows, p.in, tile, tile_in);
+  }
+};
+// packed before,
+struct PackedX {
+  __device__ uint2 operator()(const Product& p, int tile, int tile_in) const {
+    return p.packed[(int64_t{tile} * p.packed_tiles_in + tile_in) * 32 + Lane()];
+  }
+};
+// or the block's own norm of one tile of rows, in shared memory.
+struct NormedX {
+  // Rows lie so that the lanes of a load meet all banks.
+  static int64_t StrideOf(int64_t D) { return RoundUp<int64_t>(D, kTileIn) + kNormedGap; }
+  static int64_t SharedBytes(int64_t D) { return Shared::Bytes<uint32_t>(kTileBatch * StrideOf(D) / 2); }
+
+  __device__ NormedX(Shared& shared, const DeviceNorm& norm)
+      : stride((norm.D + kTileIn - 1) / kTileIn * kTileIn + kNormedGap),
+        pairs(shared.Take<uint32_t>(kTileBatch * stride / 2)) {}
+
+  // A warp a row; the first block also keeps the floats.
+  __device__ void Make(const DeviceNorm& norm, int64_t rows) const {
+    const int64_t row = WarpIndex();
+    if (row >= min(rows, int64_t{kTileBatch})) return;
+    const NormOfRow normed(norm, norm.x.row(row));
+    const auto at = [&](int d) {
+      if (d >= norm.D) return 0.0f;
+      const float value = normed.At(d);
+      if (blockIdx.x == 0) norm.y.row(row)[d] = value;
+      return value;
+    };
+    for (int d = 2 * Lane(); d < stride; d += 64) pairs[(WarpIndex() * stride + d) / 2] = PackPair(at(d), at(d + 1));
+  }
+  __device__ uint2 operator()(const Product& p, int, int tile_in) const {
+    const int row = Lane() / 4, c = p.first_column + tile_in * kTileIn + Lane() % 4 * 2;
+    if (row >= p.ending.rows) return {0, 0};
+    return {pairs[(row * stride + c) / 2], pairs[(row * stride + c + 8) / 2]};
+  }
+
+  int stride;  // elements
+  uint32_t* pairs;
+};
 
 // Integers in [-128, 127] as bf16, exactly. byte: of the integer plus 128, in the low bits; what lies above is ignored.
 __device__ float BytesValue(uint32_t byte) {
@@ -45,48 +88,97 @@ __device__ uint32_t PackExact(float low, float high) {
   return std::bit_cast<uint32_t>(low) >> 16 | (std::bit_cast<uint32_t>(high) & 0xffff0000u);
 }
 
-// This lane's share of one tile of the weight.
+// This lane's share of one tile of the weight, as it lies in memory.
 template <WeightForm kForm>
-__device__ uint4 LoadWeight(const Product& p, int unit, int tile_in) {
-  const int64_t at = (int64_t{unit} * p.tiles_in + tile_in) * 32 + Lane();
+struct RawTile;
+template <>
+struct RawTile<WeightForm::kBF16> {
+  using Type = uint4;
+};
+template <>
+struct RawTile<WeightForm::kInt8> {
+  using Type = uint2;
+};
+template <>
+struct RawTile<WeightForm::kInt4> {
+  using Type = uint32_t;
+};
+
+// The same as the instruction wants it.
+template <WeightForm kForm>
+__device__ uint4 Expand(const Product& p, int unit, int tile_in, const typename RawTile<kForm>::Type& raw) {
   if constexpr (kForm == WeightForm::kBF16) {
-    return static_cast<const uint4*>(p.weight)[at];
+    return raw;
   } else if constexpr (kForm == WeightForm::kInt8) {
-    const uint2 bytes = static_cast<const uint2*>(p.weight)[at];
     const auto pair = [](uint32_t two) { return PackExact(BytesValue(two), BytesValue(two >> 8)); };
-    return {pair(bytes.x), pair(bytes.x >> 16), pair(bytes.y), pair(bytes.y >> 16)};
+    return {pair(raw.x), pair(raw.x >> 16), pair(raw.y), pair(raw.y >> 16)};
   } else {
-    const uint32_t nibbles = static_cast<const uint32_t*>(p.weight)[at];
     const uint8_t* m = p.multipliers + (int64_t{unit} * ((p.tiles_in + 1) / 2) + tile_in / 2) * kTileOut + Lane() / 4;
     const float m0 = m[0], m1 = m[8];
-    const auto value = [nibbles](int i) { return BytesValue((nibbles >> (4 * i) & 15u) + 120u); };
+    const auto value = [raw](int i) { return BytesValue((raw >> (4 * i) & 15u) + 120u); };
     return {PackExact(value(0) * m0, value(1) * m0), PackExact(value(2) * m1, value(3) * m1),
             PackExact(value(4) * m0, value(5) * m0), PackExact(value(6) * m1, value(7) * m1)};
   }
 }
 
-// sums += units [unit, unit + O) of the weight times tiles [tile, tile + B) of x over one slice of `in`.
-template <WeightForm kForm, int O, int B, bool kPacked>
-__device__ void MultiplySlice(float (&sums)[O][B][4], const Product& p, int unit, int tile, int slice) {
-  const int tiles = static_cast<int>((p.ending.rows + kTileBatch - 1) / kTileBatch);
-  const int begin = p.tiles_in * slice / p.slices, end = p.tiles_in * (slice + 1) / p.slices;
-  [[maybe_unused]] constexpr int kAhead = B == 1 ? 4 : 2;  // tiles whose loads are under way together
-#pragma unroll kAhead
-  for (int i = begin; i < end; ++i) {
-    uint4 a[O];
+// Units [unit, unit + O) of the weight over a slice of `in`, kAhead of its tiles under way; of no slice where there are
+// fewer.
+template <WeightForm kForm, int O>
+class Weights {
+ public:
+  static constexpr int kAhead = O == 1 ? 8 : 4;
+
+  __device__ Weights(const Product& p, int unit, int slice)
+      : p_(p),
+        unit_(unit),
+        begin_(min(p.tiles_in * slice / p.slices, p.tiles_in)),
+        end_(min(p.tiles_in * (slice + 1) / p.slices, p.tiles_in)) {
 #pragma unroll
-    for (int o = 0; o < O; ++o) {
-      a[o] = unit + o < p.units ? LoadWeight<kForm>(p, unit + o, i) : uint4{0, 0, 0, 0};
-    }
+    for (int j = 0; j < kAhead; ++j) Load(j, begin_ + j);
+  }
+
+  // sums += all of them times tiles [tile, tile + B) of x.
+  template <int B, class X>
+  __device__ void Multiply(float (&sums)[O][B][4], const X& x_of, int tile) {
+    const int tiles = static_cast<int>((p_.ending.rows + kTileBatch - 1) / kTileBatch);
+    for (int first = begin_; first < end_; first += kAhead) {
 #pragma unroll
-    for (int b = 0; b < B; ++b) {
-      if (tile + b >= tiles) continue;
-      const uint2 x = LoadX<kPacked>(p, tile + b, i);
+      for (int j = 0; j < kAhead; ++j) {
+        const int i = first + j;
+        if (i >= end_) continue;
+        uint4 a[O];
 #pragma unroll
-      for (int o = 0; o < O; ++o) MmaBf16(sums[o][b], a[o], x);
+        for (int o = 0; o < O; ++o) {
+          a[o] = unit_ + o < p_.units ? Expand<kForm>(p_, unit_ + o, i, ahead_[j][o]) : uint4{0, 0, 0, 0};
+        }
+        Load(j, i + kAhead);
+#pragma unroll
+        for (int b = 0; b < B; ++b) {
+          if (tile + b >= tiles) continue;
+          const uint2 x = x_of(p_, tile + b, i);
+#pragma unroll
+          for (int o = 0; o < O; ++o) MmaBf16(sums[o][b], a[o], x);
+        }
+      }
     }
   }
-}
+
+ private:
+  using Raw = typename RawTile<kForm>::Type;
+
+  __device__ void Load(int j, int tile_in) {
+    if (tile_in >= end_) return;
+#pragma unroll
+    for (int o = 0; o < O; ++o) {
+      if (unit_ + o >= p_.units) continue;
+      ahead_[j][o] = static_cast<const Raw*>(p_.weight)[(int64_t{unit_ + o} * p_.tiles_in + tile_in) * 32 + Lane()];
+    }
+  }
+
+  const Product& p_;
+  int unit_, begin_, end_;
+  Raw ahead_[kAhead][O];
+};
 
 __device__ void Finish(const Product& p, int unit, int tile, const float (&sums)[4]) {
   if (unit >= p.units) return;
@@ -105,15 +197,28 @@ __device__ void Finish(const Product& p, int unit, int tile, const float (&sums)
 }
 
 // A warp a slice, its sums handed over in shared memory.
-template <WeightForm kForm, int O, int B, bool kPacked>
-__global__ void __launch_bounds__(kSplitThreads, 1) SplitKernel(const __grid_constant__ Products products) {
+template <WeightForm kForm, int O, int B, class X>
+__device__ void SplitProduct(const Products& products, const DeviceNorm& norm) {
   const Product& p = products.Of(blockIdx.x);
   const int unit = (static_cast<int>(blockIdx.x) - p.first_block) * O, tile = static_cast<int>(blockIdx.y) * B;
   Shared shared;
   float4* parts = shared.Take<float4>(kSlicesMax * O * B * 32);  // [slice, O, B, lane]
+  Weights<kForm, O> weights(p, unit, WarpIndex());
+  WaitForLaunchBefore();
+  LetNextLaunchBegin();
+  const X x = [&] {
+    if constexpr (std::is_same_v<X, NormedX>)
+      return NormedX(shared, norm);
+    else
+      return X();
+  }();
+  if constexpr (std::is_same_v<X, NormedX>) {
+    x.Make(norm, p.ending.rows);
+    __syncthreads();
+  }
   if (WarpIndex() < p.slices) {
     float sums[O][B][4] = {};
-    MultiplySlice<kForm, O, B, kPacked>(sums, p, unit, tile, WarpIndex());
+    weights.template Multiply<B>(sums, x, tile);
 #pragma unroll
     for (int o = 0; o < O; ++o) {
 #pragma unroll
@@ -135,16 +240,29 @@ __global__ void __launch_bounds__(kSplitThreads, 1) SplitKernel(const __grid_con
   }
 }
 
+template <WeightForm kForm, int O, int B, class X>
+__global__ void __launch_bounds__(kSplitThreads, 1) SplitKernel(const __grid_constant__ Products products) {
+  SplitProduct<kForm, O, B, X>(products, {});
+}
+
+template <WeightForm kForm>
+__global__ void __launch_bounds__(kSplitThreads, 1)
+    NormSplitKernel(const __grid_constant__ Products products, const __grid_constant__ DeviceNorm norm) {
+  SplitProduct<kForm, 1, 1, NormedX>(products, norm);
+}
+
 // A warp all slices of its own tiles.
 template <WeightForm kForm, int O, int B>
 __global__ void __launch_bounds__(kWholeThreads) WholeKernel(const __grid_constant__ Products products) {
+  WaitForLaunchBefore();
+  LetNextLaunchBegin();
   const Product& p = products.Of(blockIdx.x);
   const int unit = ((static_cast<int>(blockIdx.x) - p.first_block) * kWarpsOut + WarpIndex() % kWarpsOut) * O;
   const int tile = (static_cast<int>(blockIdx.y) * kWarpsBatch + WarpIndex() / kWarpsOut) * B;
   float totals[O][B][4] = {};
   for (int slice = 0; slice < p.slices; ++slice) {
     float sums[O][B][4] = {};
-    MultiplySlice<kForm, O, B, true>(sums, p, unit, tile, slice);
+    Weights<kForm, O>(p, unit, slice).template Multiply<B>(sums, PackedX(), tile);
 #pragma unroll
     for (int o = 0; o < O; ++o) {
 #pragma unroll
@@ -162,6 +280,8 @@ __global__ void __launch_bounds__(kWholeThreads) WholeKernel(const __grid_consta
 }
 
 __global__ void PackKernel(const __grid_constant__ Packings packings) {
+  WaitForLaunchBefore();
+  LetNextLaunchBegin();
   int i = packings.count - 1;
   while (packings.of[i].first_block > static_cast<int>(blockIdx.x)) --i;
   const Packing& p = packings.of[i];
@@ -169,6 +289,26 @@ __global__ void PackKernel(const __grid_constant__ Packings packings) {
   const int tile = n / p.tiles_in, tile_in = n % p.tiles_in;
   if (tile * kTileBatch >= p.rows) return;
   p.packed[int64_t{n} * 32 + Lane()] = RoundTile(p.x, p.rows, p.in, tile, tile_in);
+}
+
+// The norm of a tile of rows a block, a warp a row, packed; the floats too.
+__global__ void __launch_bounds__(32 * kTileBatch)
+    PackNormKernel(const __grid_constant__ DeviceNorm norm, int64_t rows, int tiles_in, uint2* packed) {
+  WaitForLaunchBefore();
+  LetNextLaunchBegin();
+  const int64_t row = int64_t{blockIdx.x} * kTileBatch + WarpIndex();
+  uint2* to = packed + int64_t{blockIdx.x} * tiles_in * 32 + WarpIndex() * 4;
+  if (row >= rows) {
+    for (int n = Lane(); n < tiles_in * 4; n += 32) to[n / 4 * 32 + n % 4] = {0, 0};
+    return;
+  }
+  const NormOfRow normed(norm, norm.x.row(row));
+  float* y = norm.y.row(row);
+  const auto at = [&](int d) { return d < norm.D ? y[d] = normed.At(d) : 0.0f; };
+  for (int n = Lane(); n < tiles_in * 4; n += 32) {
+    const int c = n / 4 * kTileIn + n % 4 * 2;
+    to[n / 4 * 32 + n % 4] = {PackPair(at(c), at(c + 1)), PackPair(at(c + 8), at(c + 9))};
+  }
 }
 
 // Deals blocks of `units` units each to the products; their number.
@@ -181,15 +321,29 @@ int64_t Deal(Products& products, int units) {
   return blocks;
 }
 
-template <WeightForm kForm, int O, int B, bool kPacked>
+int64_t PartsBytes(int O, int B) { return Shared::Bytes<float4>(kSlicesMax * O * B * 32); }
+
+template <WeightForm kForm, int O, int B, class X>
 void Split(Products& products, int64_t rows, CudaQueue& queue) {
   products.Run(queue,
                {.blocks_x = Deal(products, O),
                 .blocks_y = CeilDiv<int64_t>(rows, kTileBatch * B),
                 .threads = kSplitThreads,
-                .shared = static_cast<size_t>(Shared::Bytes<float4>(kSlicesMax * O * B * 32)),
+                .shared = static_cast<size_t>(PartsBytes(O, B)),
+                .overlaps = true,
                 .name = "product_tiles_split"},
-               SplitKernel<kForm, O, B, kPacked>);
+               SplitKernel<kForm, O, B, X>);
+}
+
+template <WeightForm kForm>
+void NormSplit(Products& products, const DeviceNorm& norm, CudaQueue& queue) {
+  products.Run(queue,
+               {.blocks_x = Deal(products, 1),
+                .threads = kSplitThreads,
+                .shared = static_cast<size_t>(PartsBytes(1, 1) + NormedX::SharedBytes(norm.D)),
+                .overlaps = true,
+                .name = "product_tiles_norm"},
+               NormSplitKernel<kForm>, norm);
 }
 
 template <WeightForm kForm, int O, int B>
@@ -198,6 +352,7 @@ void Whole(Products& products, int64_t rows, CudaQueue& queue) {
                {.blocks_x = Deal(products, kWarpsOut * O),
                 .blocks_y = CeilDiv<int64_t>(rows, kTileBatch * kWarpsBatch * B),
                 .threads = kWholeThreads,
+                .overlaps = true,
                 .name = "product_tiles_whole"},
                WholeKernel<kForm, O, B>);
 }
@@ -205,19 +360,33 @@ void Whole(Products& products, int64_t rows, CudaQueue& queue) {
 template <WeightForm kForm>
 void Run(Products& products, int64_t rows, int multiprocessors, CudaQueue& queue) {
   constexpr int kSplitRowsMax = 64;  // more rows are worth reading the weight again for
-  if (rows <= kDirectRowsMax) return Split<kForm, 1, 1, false>(products, rows, queue);
-  if (rows <= kSplitRowsMax) return Split<kForm, 2, 8, true>(products, rows, queue);
+  if (rows <= kDirectRowsMax) return Split<kForm, 1, 1, FloatX>(products, rows, queue);
+  if (rows <= kSplitRowsMax) return Split<kForm, 2, 8, PackedX>(products, rows, queue);
   const int64_t large = Deal(products, kWarpsOut * 2) * CeilDiv<int64_t>(rows, kTileBatch * kWarpsBatch * 8);
   if (large >= multiprocessors) return Whole<kForm, 2, 8>(products, rows, queue);
   Whole<kForm, 1, 4>(products, rows, queue);
 }
 
+template <class Work>
+void WithForm(WeightForm form, const Work& work) {
+  if (form == WeightForm::kBF16) return work.template operator()<WeightForm::kBF16>();
+  if (form == WeightForm::kInt8) return work.template operator()<WeightForm::kInt8>();
+  work.template operator()<WeightForm::kInt4>();
+}
+
 }  // namespace
 
 void RunTileProducts(Products products, WeightForm form, int64_t rows, int multiprocessors, CudaQueue& queue) {
-  if (form == WeightForm::kBF16) return Run<WeightForm::kBF16>(products, rows, multiprocessors, queue);
-  if (form == WeightForm::kInt8) return Run<WeightForm::kInt8>(products, rows, multiprocessors, queue);
-  Run<WeightForm::kInt4>(products, rows, multiprocessors, queue);
+  WithForm(form, [&]<WeightForm kForm> { Run<kForm>(products, rows, multiprocessors, queue); });
+}
+
+bool NormedTileFits(int64_t D) {
+  constexpr int64_t kSharedMax = 96 << 10;  // two blocks a multiprocessor
+  return PartsBytes(1, 1) + NormedX::SharedBytes(D) <= kSharedMax;
+}
+
+void RunNormTileProducts(Products products, WeightForm form, const DeviceNorm& norm, CudaQueue& queue) {
+  WithForm(form, [&]<WeightForm kForm> { NormSplit<kForm>(products, norm, queue); });
 }
 
 void PackRows(Packings packings, CudaQueue& queue) {
@@ -228,7 +397,17 @@ void PackRows(Packings packings, CudaQueue& queue) {
     p.first_block = blocks;
     blocks += static_cast<int>(CeilDiv<int64_t>(CeilDiv<int64_t>(p.rows, kTileBatch) * p.tiles_in, kWarps));
   }
-  Launch(queue, {.blocks_x = blocks, .threads = 32 * kWarps, .name = "pack_rows"}, PackKernel, packings);
+  Launch(queue, {.blocks_x = blocks, .threads = 32 * kWarps, .overlaps = true, .name = "pack_rows"}, PackKernel,
+         packings);
+}
+
+void PackNormedRows(const DeviceNorm& norm, int64_t rows, uint2* packed, CudaQueue& queue) {
+  Launch(queue,
+         {.blocks_x = CeilDiv<int64_t>(rows, kTileBatch),
+          .threads = 32 * kTileBatch,
+          .overlaps = true,
+          .name = "pack_normed_rows"},
+         PackNormKernel, norm, rows, CeilDiv(norm.D, kTileIn), packed);
 }
 
 }  // namespace barista

@@ -27,6 +27,8 @@ __device__ Gates GatesOf(float x, float input_gate, float a_gate, float softplus
 
 __global__ void RglruKernel(DeviceStep step, const float* softplus_a, int64_t D, DeviceRows x, DeviceRows input_gate,
                             DeviceRows a_gate, DeviceRows y, DeviceSlots<float> state) {
+  WaitForLaunchBefore();
+  LetNextLaunchBegin();
   Shared shared;
   Gates* gates = shared.Take<Gates>(kRows * kChannels);
   const Run run = step.runs[blockIdx.y];
@@ -60,6 +62,7 @@ void LaunchRuns(const RglruArgs& a, const DeviceStep& step, int warps, CudaQueue
           .blocks_y = step.decode_runs + step.prefill_runs,
           .threads = 32 * warps,
           .shared = static_cast<size_t>(Shared::Bytes<Gates>(kRows * kChannels)),
+          .overlaps = true,
           .name = "rglru"},
          RglruKernel, step, static_cast<const float*>(a.softplus_a), a.x.cols, DeviceRows(a.x),
          DeviceRows(a.input_gate), DeviceRows(a.a_gate), DeviceRows(a.y), DeviceSlots<float>(a.h));

@@ -11,6 +11,7 @@
 namespace barista {
 
 class CudaQueue;
+struct StepRows;
 
 struct RotateArgs {
   absl::Span<const int64_t> positions;  // [R]
@@ -24,7 +25,10 @@ struct RotateArgs {
 template <class T>
 void RotateRef(const RotateArgs& args);
 void RotateCpu(const RotateArgs& args);  // float; all rows on the calling thread
-// float, in the queue's order; all pointers of the device, the positions' too.
-void RotateCuda(const RotateArgs& args, CudaQueue& queue);
+// float, in the queue's order; all pointers of the device, the positions' too. rows: which ones (cuda/step_rows.h).
+void RotateCuda(const RotateArgs& args, CudaQueue& queue, const StepRows& rows);
+
+// The angles of each position, [R, head_dim] floats of the device: sines, then cosines.
+void AnglesCuda(absl::Span<const int64_t> positions, int64_t head_dim, double theta, float* angles, CudaQueue& queue);
 
 }  // namespace barista

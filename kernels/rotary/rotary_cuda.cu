@@ -1,7 +1,8 @@
-// 4 bytes in and out an element; the angles, in double, are computed once a row and serve all of its heads.
-#include "kernels/cuda/device.cuh"
+// 4 bytes in and out an element. The angles are computed once a row, in double, and serve all of its heads; those of a
+// step's rows serve all of its layers.
 #include "kernels/cuda/launch.cuh"
 #include "kernels/rotary/rotary.h"
+#include "kernels/rotary/rotary_cuda.cuh"
 
 namespace barista {
 namespace {
@@ -9,37 +10,46 @@ namespace {
 constexpr int kThreads = 128;
 
 __global__ void __launch_bounds__(kThreads)
-    RotateKernel(const int64_t* positions, int64_t half, int64_t heads, double theta, float sign, DeviceRows x_rows,
-                 DeviceRows y_rows) {
+    AnglesKernel(const int64_t* positions, int half, double theta, float* angles) {
+  WaitForLaunchBefore();
+  LetNextLaunchBegin();
+  const int64_t row = blockIdx.x;
+  for (int i = threadIdx.x; i < half; i += kThreads) {
+    ComputeAngle(positions[row], theta, half, i, angles + row * 2 * half);
+  }
+}
+
+__global__ void __launch_bounds__(kThreads)
+    RotateKernel(const int64_t* positions, int half, int heads, double theta, float sign, StepRows rows,
+                 DeviceRows x_rows, DeviceRows y_rows) {
+  WaitForLaunchBefore();
+  LetNextLaunchBegin();
+  const int64_t row = blockIdx.x;
+  if (!Covers(rows, row)) return;
   Shared shared;
-  float *sine = shared.Take<float>(half), *cosine = shared.Take<float>(half);
-  const double position = static_cast<double>(positions[blockIdx.x]);
-  for (int64_t i = threadIdx.x; i < half; i += kThreads) {
-    const double angle = position * pow(theta, -static_cast<double>(i) / static_cast<double>(half));
-    sine[i] = sign * static_cast<float>(sin(angle));
-    cosine[i] = static_cast<float>(cos(angle));
-  }
+  float* angles = shared.Take<float>(2 * half);
+  for (int i = threadIdx.x; i < half; i += kThreads) ComputeAngle(positions[row], theta, half, i, angles);
   __syncthreads();
-  const float* x = x_rows.row(blockIdx.x);
-  float* y = y_rows.row(blockIdx.x);
-  for (int64_t n = threadIdx.x; n < heads * half; n += kThreads) {
-    const int64_t i = n % half, left = n / half * 2 * half + i, right = left + half;
-    const float a = x[left], b = x[right];
-    y[left] = a * cosine[i] - b * sine[i];
-    y[right] = b * cosine[i] + a * sine[i];
-  }
+  Angles{angles, half}.TurnHeads(x_rows.row(row), y_rows.row(row), heads, sign);
 }
 
 }  // namespace
 
-void RotateCuda(const RotateArgs& a, CudaQueue& queue) {
+void AnglesCuda(absl::Span<const int64_t> positions, int64_t head_dim, double theta, float* angles, CudaQueue& queue) {
+  Launch(queue,
+         {.blocks_x = static_cast<int64_t>(positions.size()), .threads = kThreads, .overlaps = true, .name = "angles"},
+         AnglesKernel, positions.data(), head_dim / 2, theta, angles);
+}
+
+void RotateCuda(const RotateArgs& a, CudaQueue& queue, const StepRows& rows) {
   const int64_t half = a.head_dim / 2;
   Launch(queue,
          {.blocks_x = a.x.rows,
           .threads = kThreads,
-          .shared = static_cast<size_t>(2 * Shared::Bytes<float>(half)),
+          .shared = static_cast<size_t>(Shared::Bytes<float>(2 * half)),
+          .overlaps = true,
           .name = "rotate"},
-         RotateKernel, a.positions.data(), half, a.x.cols / a.head_dim, a.theta, static_cast<float>(a.sign),
+         RotateKernel, a.positions.data(), half, a.x.cols / a.head_dim, a.theta, static_cast<float>(a.sign), rows,
          DeviceRows(a.x), DeviceRows(a.y));
 }
 

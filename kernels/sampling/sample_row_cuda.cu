@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/launch.cuh"
 #include "kernels/sampling/philox.h"
+#include "kernels/sampling/sample_lists_cuda.cuh"
 #include "kernels/sampling/sample_row_cuda.h"
 #include "kernels/sampling/select_cuda.cuh"
 
@@ -54,13 +55,13 @@ __device__ Best FindBest(const float* z, int64_t vocab, RowScratch& s) {
 __device__ bool Adjust(float* z, const DeviceSampleRow& row, const DeviceSampleLists& lists) {
   bool finite = true;
   for (int32_t i = threadIdx.x; i < row.biases; i += kThreads) {
-    const IdBias b = lists.biases[row.biases_begin + i];
+    const IdBias b = ListAt<IdBias>(lists, lists.biases)[row.biases_begin + i];
     finite = finite && BelowInfinity(z[b.id]);
     z[b.id] += b.bias;
   }
   __syncthreads();
   for (int32_t i = threadIdx.x; i < row.counts; i += kThreads) {
-    const TokenCount seen = lists.counts[row.counts_begin + i];
+    const TokenCount seen = ListAt<TokenCount>(lists, lists.counts)[row.counts_begin + i];
     float x = z[seen.id];
     const float r = row.repetition_penalty;
     if (r != 1 && (seen.in_prompt || seen.in_output > 0)) x = x > 0 ? x / r : x * r;
@@ -72,7 +73,7 @@ __device__ bool Adjust(float* z, const DeviceSampleRow& row, const DeviceSampleL
   }
   __syncthreads();
   for (int32_t i = threadIdx.x; i < row.forbidden; i += kThreads) {
-    float& x = z[lists.forbidden[row.forbidden_begin + i]];
+    float& x = z[ListAt<int32_t>(lists, lists.forbidden)[row.forbidden_begin + i]];
     finite = finite && BelowInfinity(x);
     x = -kInfinity;
   }
@@ -217,11 +218,17 @@ __device__ void Logprobs(const float* z, int64_t vocab, float largest, int32_t i
 }
 
 __global__ void __launch_bounds__(kThreads)
-    SampleKernel(DeviceRows logits, int64_t vocab, DeviceSampleLists lists, float* scratch, DeviceSampleResult* results,
-                 TokenLogprob* tops) {
+    SampleKernel(DeviceRows logits, int64_t vocab, int64_t first, const DeviceSampleLists* lists, float* scratch,
+                 DeviceSampleResult* results, TokenLogprob* tops) {
+  WaitForLaunchBefore();
   Shared shared;
   RowScratch& s = *shared.Take<RowScratch>(1);
-  const DeviceSampleRow row = lists.rows[blockIdx.x];
+  const DeviceSampleRow row = ListAt<DeviceSampleRow>(*lists, lists->rows)[first + blockIdx.x];
+  DeviceSampleResult& result = results[first + blockIdx.x];
+  if (row.idle) {
+    if (threadIdx.x == 0) result = {};
+    return;
+  }
   const float* raw = logits.row(blockIdx.x);
   const float* z = raw;
   bool finite = true;
@@ -229,11 +236,10 @@ __global__ void __launch_bounds__(kThreads)
     float* edited = scratch + blockIdx.x * vocab;
     for (int64_t i = threadIdx.x; i < vocab; i += kThreads) edited[i] = raw[i];
     __syncthreads();
-    finite = Adjust(edited, row, lists);
+    finite = Adjust(edited, row, *lists);
     z = edited;
   }
   const Best best = FindBest(z, vocab, s);
-  DeviceSampleResult& result = results[blockIdx.x];
   finite = finite && best.finite;
   if (threadIdx.x == 0) result = {-1, finite ? 1 : 0, 0, 0};
   if (!finite) return;
@@ -243,19 +249,20 @@ __global__ void __launch_bounds__(kThreads)
   if (row.top_logprobs < 0) return;
   const float largest = row.adjusts ? FindBest(raw, vocab, s).logit : best.logit;
   __syncthreads();
-  Logprobs(raw, vocab, largest, token, row.top_logprobs, s, result, tops + blockIdx.x * kDeviceTopMax);
+  Logprobs(raw, vocab, largest, token, row.top_logprobs, s, result, tops + (first + blockIdx.x) * kDeviceTopMax);
 }
 
 }  // namespace
 
-void SampleRowsCuda(const Rows& logits, const DeviceSampleLists& lists, float* scratch, DeviceSampleResult* results,
-                    TokenLogprob* tops, CudaQueue& queue) {
+void SampleRowsCuda(const Rows& logits, int64_t first, const DeviceSampleLists* lists, float* scratch,
+                    DeviceSampleResult* results, TokenLogprob* tops, CudaQueue& queue) {
   Launch(queue,
          {.blocks_x = logits.rows,
           .threads = kThreads,
           .shared = static_cast<size_t>(Shared::Bytes<RowScratch>(1)),
+          .overlaps = true,
           .name = "sample"},
-         SampleKernel, DeviceRows(logits), logits.cols, lists, scratch, results, tops);
+         SampleKernel, DeviceRows(logits), logits.cols, first, lists, scratch, results, tops);
 }
 
 }  // namespace barista

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/device_step.h"
 #include "kernels/cuda/queue.h"
 #include "kernels/sampling/sampling.h"
 
@@ -26,14 +27,20 @@ struct DeviceSampleRow {
   int32_t biases_begin = 0, biases = 0;
   int32_t counts_begin = 0, counts = 0;
   int32_t forbidden_begin = 0, forbidden = 0;
+  int32_t ends_begin = 0, ends = 0;
+  int64_t draws_left = 0;
   bool adjusts = false;  // the lists or penalties change the row
+  bool idle = false;     // nothing is asked; the token is -1
 };
 
+// The head of a step's lists: where each begins, in bytes from the head's own place, so that who reads them need not
+// know how long they are.
 struct DeviceSampleLists {
-  const DeviceSampleRow* rows = nullptr;
-  const IdBias* biases = nullptr;
-  const TokenCount* counts = nullptr;
-  const int32_t* forbidden = nullptr;
+  int64_t rows = 0;       // DeviceSampleRow
+  int64_t biases = 0;     // IdBias
+  int64_t counts = 0;     // TokenCount
+  int64_t forbidden = 0;  // int32_t
+  int64_t ends = 0;       // int32_t
 };
 
 struct DeviceSampleResult {
@@ -43,8 +50,14 @@ struct DeviceSampleResult {
   int32_t tops = 0;
 };
 
-// logits [R, V]; scratch [R, V], a row's edited copy; results [R]; tops [R, kDeviceTopMax], largest first.
-void SampleRowsCuda(const Rows& logits, const DeviceSampleLists& lists, float* scratch, DeviceSampleResult* results,
-                    TokenLogprob* tops, CudaQueue& queue);
+// logits [R, V], of rows [first, first + R) of the lists, which are the device's; scratch [R, V], a row's edited copy;
+// results [first + R]; tops [first + R, kDeviceTopMax], largest first, untouched by rows that ask for none.
+void SampleRowsCuda(const Rows& logits, int64_t first, const DeviceSampleLists* lists, float* scratch,
+                    DeviceSampleResult* results, TokenLogprob* tops, CudaQueue& queue);
+
+// The step of decodes and its lists, one token further: each row's draw becomes its token. A row that broke, or ended
+// with that draw, becomes a run of no row.
+void AdvanceStepCuda(const DeviceStep& step, const DeviceSampleLists* lists, const DeviceSampleResult* results,
+                     CudaQueue& queue);
 
 }  // namespace barista

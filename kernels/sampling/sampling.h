@@ -50,6 +50,10 @@ struct SampleRow {
   uint64_t choice = 0;                  // counter of the random numbers, with position (of the token drawn)
   uint64_t position = 0;
   int32_t top_logprobs = -1;  // -1: no log-probabilities at all; k >= 0: the chosen token's and the k largest
+  // For steps that go on without their caller (Backend::ContinueStep): ids after which the row draws no more, and how
+  // many draws may follow this one. Not read otherwise.
+  absl::Span<const int32_t> ends;
+  int64_t draws_left = 0;
 };
 
 struct TokenLogprob {

@@ -1,138 +1,133 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "kernels/cuda/memory.h"
 #include "kernels/cuda/status.h"
-#include "kernels/sampling/adjust.h"
 #include "kernels/sampling/sampling_cuda.h"
 
 namespace barista {
 namespace {
 
 constexpr size_t kAlignment = 16;
-constexpr size_t kListBytesARow = size_t{64}
-                                  << 10;  // penalties of 4096 ids and some biases; more makes room when it comes
+constexpr size_t kListBytesARow = size_t{64} << 10;  // penalties of 4096 ids and some biases
+constexpr size_t kDrawBytesARow = size_t{8} << 10;   // of recorded steps, which copy them every time
 
-size_t Padded(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
-size_t TopsOffset(int64_t rows) { return Padded(rows * sizeof(DeviceSampleResult)); }
+size_t ResultBytes(int64_t rows) {
+  return (rows * sizeof(DeviceSampleResult) + kAlignment - 1) / kAlignment * kAlignment;
+}
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<CudaSampler>> CudaSampler::Create(int64_t rows_max, int64_t vocab) {
-  std::unique_ptr<CudaSampler> sampler(new CudaSampler(rows_max, vocab));
-  const auto device = [](size_t bytes, Buffer& to) {
-    absl::StatusOr<Buffer> buffer = AllocateDevice(bytes, "sampling");
-    if (buffer.ok()) to = *std::move(buffer);
-    return buffer.status();
-  };
-  const size_t results = TopsOffset(rows_max) + rows_max * kDeviceTopMax * sizeof(TokenLogprob);
-  if (absl::Status status = device(rows_max * vocab * sizeof(float), sampler->scratch_); !status.ok()) return status;
-  if (absl::Status status = device(results, sampler->results_); !status.ok()) return status;
-  absl::StatusOr<Buffer> pinned = AllocatePinned(results, "sampling");
-  if (!pinned.ok()) return pinned.status();
-  sampler->pinned_results_ = *std::move(pinned);
-  if (absl::Status status = sampler->FitLists(rows_max * kListBytesARow); !status.ok()) return status;
+absl::StatusOr<std::unique_ptr<CudaSampler>> CudaSampler::Create(int64_t rows_max, int64_t draws_max, int64_t vocab) {
+  absl::StatusOr<SampleLists> lists = SampleLists::Create((rows_max + 1) * kListBytesARow);
+  if (!lists.ok()) return lists.status();
+  absl::StatusOr<SampleLists> draws = SampleLists::Create((draws_max + 1) * kDrawBytesARow);
+  if (!draws.ok()) return draws.status();
+  draws_max = std::max(draws_max, rows_max);
+  std::unique_ptr<CudaSampler> sampler(new CudaSampler(*std::move(lists), *std::move(draws), draws_max));
+  const size_t bytes = ResultBytes(draws_max) + rows_max * kDeviceTopMax * sizeof(TokenLogprob);
+  absl::StatusOr<Buffer> scratch = AllocateDevice(rows_max * vocab * sizeof(float), "sampling");
+  if (!scratch.ok()) return scratch.status();
+  absl::StatusOr<Buffer> results = AllocateDevice(bytes, "sampling");
+  if (!results.ok()) return results.status();
+  for (Collected& collected : sampler->collected_) {
+    absl::StatusOr<Buffer> pinned = AllocatePinned(bytes, "sampling");
+    if (!pinned.ok()) return pinned.status();
+    collected.pinned = *std::move(pinned);
+    const cudaError_t error = cudaEventCreateWithFlags(&collected.done, cudaEventDisableTiming);
+    if (error != cudaSuccess) return ToStatus(error, "an event");
+  }
+  sampler->scratch_ = *std::move(scratch);
+  sampler->results_ = *std::move(results);
   return sampler;
 }
 
-absl::Status CudaSampler::FitLists(size_t bytes) {
-  if (bytes <= lists_.size()) return absl::OkStatus();
-  absl::StatusOr<Buffer> device = AllocateDevice(bytes, "sampling");
-  if (!device.ok()) return device.status();
-  absl::StatusOr<Buffer> pinned = AllocatePinned(bytes, "sampling");
-  if (!pinned.ok()) return pinned.status();
-  lists_ = *std::move(device);
-  pinned_lists_ = *std::move(pinned);
-  return absl::OkStatus();
+CudaSampler::~CudaSampler() {
+  for (const Collected& collected : collected_) {
+    if (collected.done != nullptr) cudaEventDestroy(collected.done);
+  }
 }
 
 void CudaSampler::Sample(const Rows& logits, absl::Span<const SampleRow> rows, absl::Span<SampleResult> results,
                          CudaQueue& queue) {
-  rows_.clear();
-  biases_.clear();
-  counts_.clear();
-  forbidden_.clear();
-  for (const SampleRow& row : rows) {
-    const SamplingParams& p = *row.params;
-    rows_.push_back({.seed = p.seed,
-                     .choice = row.choice,
-                     .position = row.position,
-                     .temperature = p.temperature,
-                     .top_p = p.top_p,
-                     .min_p = p.min_p,
-                     .typical_p = p.typical_p,
-                     .repetition_penalty = p.repetition_penalty,
-                     .presence_penalty = p.presence_penalty,
-                     .frequency_penalty = p.frequency_penalty,
-                     .top_k = p.top_k,
-                     .top_logprobs = row.top_logprobs,
-                     .biases_begin = static_cast<int32_t>(biases_.size()),
-                     .biases = static_cast<int32_t>(p.logit_bias.size()),
-                     .counts_begin = static_cast<int32_t>(counts_.size()),
-                     .counts = static_cast<int32_t>(row.counts.size()),
-                     .forbidden_begin = static_cast<int32_t>(forbidden_.size()),
-                     .forbidden = static_cast<int32_t>(row.forbidden.size()),
-                     .adjusts = NeedsAdjust(row)});
-    for (const auto& [id, bias] : p.logit_bias) biases_.push_back({id, bias});
-    counts_.insert(counts_.end(), row.counts.begin(), row.counts.end());
-    forbidden_.insert(forbidden_.end(), row.forbidden.begin(), row.forbidden.end());
-  }
+  lists_.Clear();
+  for (const SampleRow& row : rows) lists_.Add(row);
   Run(logits, results, queue);
 }
 
 void CudaSampler::Logprobs(const Rows& logits, absl::Span<const int32_t> targets, int32_t k,
                            absl::Span<SampleResult> results, CudaQueue& queue) {
-  rows_.clear();
-  biases_.clear();
-  counts_.clear();
-  forbidden_.clear();
-  for (const int32_t target : targets) rows_.push_back({.top_logprobs = std::max(k, 0), .target = target});
+  lists_.Clear();
+  for (const int32_t target : targets) lists_.AddTarget(target, std::max(k, 0));
   Run(logits, results, queue);
 }
 
 void CudaSampler::Run(const Rows& logits, absl::Span<SampleResult> results, CudaQueue& queue) {
-  const int64_t count = static_cast<int64_t>(rows_.size());
-  std::fill(results.begin(), results.end(), SampleResult{.finite = false});
-  if (count == 0 || !queue.ok()) return;
-  const size_t bytes = Padded(rows_.size() * sizeof(DeviceSampleRow)) + Padded(biases_.size() * sizeof(IdBias)) +
-                       Padded(counts_.size() * sizeof(TokenCount)) + Padded(forbidden_.size() * sizeof(int32_t));
-  if (absl::Status status = FitLists(bytes); !status.ok()) return queue.Fail(status);
-  DeviceSampleLists lists;
-  size_t used = 0;
-  const auto put = [&]<class T>(const std::vector<T>& list, const T*& on_device) {
-    on_device = reinterpret_cast<const T*>(lists_.data() + used);
-    if (!list.empty()) std::memcpy(pinned_lists_.data() + used, list.data(), list.size() * sizeof(T));
-    used += Padded(list.size() * sizeof(T));
-  };
-  put(rows_, lists.rows);
-  put(biases_, lists.biases);
-  put(counts_, lists.counts);
-  put(forbidden_, lists.forbidden);
+  const int64_t rows = lists_.rows();
+  if (rows > 0 && queue.ok()) queue.Fail(lists_.Fit());
+  if (rows > 0 && queue.ok()) {
+    lists_.Copy(queue);
+    Launch(logits.Slice(0, rows), 0, lists_, queue);
+  }
+  Collect(rows, lists_.asks_for_tops(), queue);
+  Take(results, queue);
+}
 
-  cudaError_t error =
-      cudaMemcpyAsync(lists_.data(), pinned_lists_.data(), used, cudaMemcpyHostToDevice, queue.stream());
-  if (error != cudaSuccess) return queue.Fail(ToStatus(error, "sampling's lists"));
-  const size_t tops_offset = TopsOffset(count);
-  SampleRowsCuda(logits.Slice(0, count), lists, reinterpret_cast<float*>(scratch_.data()),
+void CudaSampler::Launch(const Rows& logits, int64_t first, const SampleLists& lists, CudaQueue& queue) {
+  SampleRowsCuda(logits, first, lists.on_device(), reinterpret_cast<float*>(scratch_.data()),
                  reinterpret_cast<DeviceSampleResult*>(results_.data()),
-                 reinterpret_cast<TokenLogprob*>(results_.data() + tops_offset), queue);
-  if (!queue.ok()) return;
-  const bool with_tops =
-      std::any_of(rows_.begin(), rows_.end(), [](const DeviceSampleRow& row) { return row.top_logprobs > 0; });
-  const size_t wanted = tops_offset + (with_tops ? count * kDeviceTopMax * sizeof(TokenLogprob) : 0);
-  error = cudaMemcpyAsync(pinned_results_.data(), results_.data(), wanted, cudaMemcpyDeviceToHost, queue.stream());
-  if (error == cudaSuccess) error = cudaStreamSynchronize(queue.stream());
-  if (error != cudaSuccess) return queue.Fail(ToStatus(error, "sampling's results"));
-  const auto* result = reinterpret_cast<const DeviceSampleResult*>(pinned_results_.data());
-  const auto* tops = reinterpret_cast<const TokenLogprob*>(pinned_results_.data() + tops_offset);
-  for (int64_t r = 0; r < count; ++r) {
-    results[r].token = result[r].token;
-    results[r].finite = result[r].finite != 0;
-    results[r].logprob = result[r].logprob;
-    results[r].top.assign(tops + r * kDeviceTopMax, tops + r * kDeviceTopMax + result[r].tops);
+                 reinterpret_cast<TokenLogprob*>(results_.data() + ResultBytes(draws_max_)), queue);
+}
+
+void CudaSampler::RecordDraws(const Rows& logits, int64_t first, CudaQueue& queue) {
+  Launch(logits, first, draws_, queue);
+}
+
+bool CudaSampler::StageDraws(absl::Span<const SampleRow> draws, int64_t count, CudaQueue& queue) {
+  draws_.Clear();
+  for (const SampleRow& draw : draws) draws_.Add(draw);
+  while (draws_.rows() < count) draws_.AddIdle();
+  if (!draws_.fits() || draws_.asks_for_tops()) return false;
+  draws_.Copy(queue);
+  return true;
+}
+
+void CudaSampler::CollectDraws(CudaQueue& queue) { Collect(draws_.rows(), false, queue); }
+void CudaSampler::TakeDraws(absl::Span<SampleResult> results, CudaQueue& queue) { Take(results, queue); }
+
+void CudaSampler::Advance(const DeviceStep& step, CudaQueue& queue) {
+  AdvanceStepCuda(step, draws_.on_device(), reinterpret_cast<const DeviceSampleResult*>(results_.data()), queue);
+}
+
+void CudaSampler::Collect(int64_t rows, bool with_tops, CudaQueue& queue) {
+  if (!queue.ok() || rows == 0) return;
+  const Collected& to = collected_[collects_++ % collected_.size()];
+  const size_t tops_begin = ResultBytes(draws_max_);
+  const auto copy = [&](size_t begin, size_t bytes) {
+    return cudaMemcpyAsync(to.pinned.data() + begin, results_.data() + begin, bytes, cudaMemcpyDeviceToHost,
+                           queue.stream());
+  };
+  cudaError_t error = copy(0, rows * sizeof(DeviceSampleResult));
+  if (error == cudaSuccess && with_tops) error = copy(tops_begin, rows * kDeviceTopMax * sizeof(TokenLogprob));
+  if (error == cudaSuccess) error = cudaEventRecord(to.done, queue.stream());
+  if (error != cudaSuccess) queue.Fail(ToStatus(error, "sampling's results"));
+}
+
+void CudaSampler::Take(absl::Span<SampleResult> results, CudaQueue& queue) {
+  std::fill(results.begin(), results.end(), SampleResult{.finite = false});
+  if (takes_ == collects_ || !queue.ok()) return;
+  const Collected& from = collected_[takes_++ % collected_.size()];
+  if (const cudaError_t error = cudaEventSynchronize(from.done); error != cudaSuccess) {
+    return queue.Fail(ToStatus(error, "sampling's results"));
+  }
+  const auto* result = reinterpret_cast<const DeviceSampleResult*>(from.pinned.data());
+  const auto* top = reinterpret_cast<const TokenLogprob*>(from.pinned.data() + ResultBytes(draws_max_));
+  for (size_t r = 0; r < results.size(); ++r, ++result, top += kDeviceTopMax) {
+    results[r].token = result->token;
+    results[r].finite = result->finite != 0;
+    results[r].logprob = result->logprob;
+    results[r].top.assign(top, top + result->tops);
   }
 }
 

@@ -17,6 +17,8 @@ struct SlotList {
 };
 
 __global__ void KeepLastRowsKernel(DeviceStep step, DeviceRows x, int64_t D, DeviceSlots<float> to) {
+  WaitForLaunchBefore();
+  LetNextLaunchBegin();
   const Segment& s = step.segments[blockIdx.x];
   if (s.rows == 0) return;
   const float* from = x.row(s.row + s.rows - 1);
@@ -25,6 +27,8 @@ __global__ void KeepLastRowsKernel(DeviceStep step, DeviceRows x, int64_t D, Dev
 
 __global__ void LoadSlotRowsKernel(const __grid_constant__ SlotList slots, DeviceSlots<float> from, int64_t D,
                                    DeviceRows x) {
+  WaitForLaunchBefore();
+  LetNextLaunchBegin();
   const float* slot = from.slot(slots.of[blockIdx.x]);
   for (int64_t d = threadIdx.x; d < D; d += kThreads) x.row(blockIdx.x)[d] = slot[d];
 }
@@ -49,7 +53,11 @@ void Fill(void* to, size_t count, T value, CudaQueue& queue) {
 }  // namespace
 
 void KeepLastRowsCuda(const KeepLastRowsArgs& a, const DeviceStep& step, CudaQueue& queue) {
-  Launch(queue, {.blocks_x = static_cast<int64_t>(a.segments.size()), .threads = kThreads, .name = "keep_last_rows"},
+  Launch(queue,
+         {.blocks_x = static_cast<int64_t>(a.segments.size()),
+          .threads = kThreads,
+          .overlaps = true,
+          .name = "keep_last_rows"},
          KeepLastRowsKernel, step, DeviceRows(a.x), a.x.cols, DeviceSlots<float>(a.to));
 }
 
@@ -59,8 +67,9 @@ void LoadSlotRowsCuda(const LoadSlotRowsArgs& a, CudaQueue& queue) {
     SlotList list = {};
     std::copy(part.begin(), part.end(), list.of);
     const int64_t rows = static_cast<int64_t>(part.size());
-    Launch(queue, {.blocks_x = rows, .threads = kThreads, .name = "load_slot_rows"}, LoadSlotRowsKernel, list,
-           DeviceSlots<float>(a.from), a.x.cols, DeviceRows(a.x.Slice(static_cast<int64_t>(first), rows)));
+    Launch(queue, {.blocks_x = rows, .threads = kThreads, .overlaps = true, .name = "load_slot_rows"},
+           LoadSlotRowsKernel, list, DeviceSlots<float>(a.from), a.x.cols,
+           DeviceRows(a.x.Slice(static_cast<int64_t>(first), rows)));
   }
 }
 

@@ -1,16 +1,20 @@
 // The sequence mixer of one layer: qk mixer, projections, rotations, Latte and window attention, output projection.
+#include <utility>
+
 #include "server/model/model.h"
 
 namespace barista {
 
-// u = mixer(x), what all query and key projections read; x itself where the model has no mixer.
-Rows Model::Mix(int64_t layer, Segments segments, const Rows& x, const StatePool& pool) {
+// u = mixer(x), what all query and key projections read; x itself where the model has no mixer. The norm is made with
+// the first product that reads x, and is null then.
+Rows Model::Mix(int64_t layer, Segments segments, const NormWeights*& norm, const Rows& x, const StatePool& pool) {
   const ModelConfig& c = config_;
   const LayerWeights& w = weights_.layers[layer];
   const int64_t D = c.hidden_size, rows = x.rows;
   Rows u = x;
   if (HasConv(c.qk_mixer)) {
     const Rows y = u_.Slice(0, rows);
+    if (norm != nullptr) Norm(*std::exchange(norm, nullptr), x_.Slice(0, rows), x);
     backend_.Conv1d({.segments = segments,
                      .width = c.conv_width,
                      .weight = w.mixer.conv_weight.data(),
@@ -31,7 +35,7 @@ Rows Model::Mix(int64_t layer, Segments segments, const Rows& x, const StatePool
     calls_.push_back({.weight = w.mixer.input_gate[b].get(), .x = in, .y = gates.Columns(b * size, size)});
     calls_.push_back({.weight = w.mixer.a_gate[b].get(), .x = in, .y = gates.Columns(D + b * size, size)});
   }
-  if (!calls_.empty()) backend_.Multiply(calls_);
+  if (!calls_.empty()) Multiply(std::exchange(norm, nullptr), rows, calls_);
   if (!HasRglru(c.qk_mixer)) return u;
   const Rows y = u_.Slice(0, rows);
   backend_.Rglru({.segments = segments,
@@ -44,19 +48,18 @@ Rows Model::Mix(int64_t layer, Segments segments, const Rows& x, const StatePool
   return y;
 }
 
-void Model::Attention(int64_t layer, Segments segments, const Rows& x, const Rows& out, bool accumulate,
-                      const StatePool& pool) {
+void Model::Attention(int64_t layer, Segments segments, const NormWeights* norm, const Rows& x, const Rows& out,
+                      bool accumulate, const StatePool& pool) {
   const ModelConfig& c = config_;
   const LayerWeights& w = weights_.layers[layer];
   const LayerType type = c.layer_types[layer];
   const int64_t H = c.num_attention_heads, G = c.num_key_value_heads, E = c.head_dim, M = c.latents_per_head;
   const int64_t rows = x.rows;
   const int64_t local = type == LayerType::kMacchiato ? 1 : 0;
-  const absl::Span<const int64_t> positions = absl::MakeConstSpan(positions_).first(rows);
 
-  const Rows u = Mix(layer, segments, x, pool);
+  const Rows u = Mix(layer, segments, norm, x, pool);
   const Rows mixed = mixed_.Slice(0, rows);
-  backend_.Multiply({{.weight = w.from_mixed.get(), .x = u, .y = mixed}});
+  Multiply(norm, rows, {{.weight = w.from_mixed.get(), .x = u, .y = mixed}});
   int64_t column = 0;
   const auto take = [&](int64_t columns) {
     const Rows part = mixed.Columns(column, columns);
@@ -70,70 +73,60 @@ void Model::Attention(int64_t layer, Segments segments, const Rows& x, const Row
   const Rows v = w.values == nullptr ? take(G * E) : v_.Slice(0, rows);
   const Rows y = y_.Slice(0, rows);
 
-  if (HasLatents(type)) {
-    backend_.GroupSoftmax({.scale = c.latent_scale, .group = M + local, .x = p});
-    KeepSampled(layer, p);
-    const bool vapor = c.value_position == ValuePosition::kVapor;
-    Rows latent_v = v;
-    if (vapor) {
-      latent_v = rotated_.Slice(0, rows);
-      backend_.Rotate(
-          {.positions = positions, .head_dim = E, .theta = c.rope_theta, .sign = -1, .x = v, .y = latent_v});
-    }
-    if (type == LayerType::kBidirectional) {
-      backend_.BidirectionalLatte({.segments = segments,
-                                   .heads = H,
-                                   .kv_heads = G,
-                                   .head_dim = E,
-                                   .latents = M,
-                                   .p = p,
-                                   .k = latent_k,
-                                   .k_scale = c.latent_scale,
-                                   .v = latent_v,
-                                   .y = y});
-    } else {
-      backend_.Latte({.segments = segments,
-                      .heads = H,
-                      .kv_heads = G,
-                      .head_dim = E,
-                      .latents = M,
-                      .local = local,
-                      .p = p,
-                      .k = latent_k,
-                      .k_scale = c.latent_scale,
-                      .v = latent_v,
-                      .y = y,
-                      .max = pool.array(layer, StateKind::kLatentMax),
-                      .alpha = pool.array(layer, StateKind::kLatentAlpha),
-                      .vtilde = pool.array(layer, StateKind::kLatentVtilde)});
-    }
-    if (vapor) {
-      backend_.Rotate({.positions = positions, .head_dim = E, .theta = c.rope_theta, .sign = 1, .x = y, .y = y});
-    }
+  AttendArgs attend = {.positions = absl::MakeConstSpan(positions_).first(rows),
+                       .theta = c.rope_theta,
+                       .p_scale = c.latent_scale,
+                       .turn_values = HasLatents(type) && c.value_position == ValuePosition::kVapor,
+                       .turn_queries = HasSoftmaxAttention(type) && c.local_position == LocalPosition::kRope,
+                       .turned = rotated_.Slice(0, rows)};
+  if (type == LayerType::kBidirectional) {
+    attend.bidirectional = {.segments = segments,
+                            .heads = H,
+                            .kv_heads = G,
+                            .head_dim = E,
+                            .latents = M,
+                            .p = p,
+                            .k = latent_k,
+                            .k_scale = c.latent_scale,
+                            .v = v,
+                            .y = y};
+  } else if (HasLatents(type)) {
+    attend.latte = {.segments = segments,
+                    .heads = H,
+                    .kv_heads = G,
+                    .head_dim = E,
+                    .latents = M,
+                    .local = local,
+                    .p = p,
+                    .k = latent_k,
+                    .k_scale = c.latent_scale,
+                    .v = v,
+                    .y = y,
+                    .max = pool.array(layer, StateKind::kLatentMax),
+                    .alpha = pool.array(layer, StateKind::kLatentAlpha),
+                    .vtilde = pool.array(layer, StateKind::kLatentVtilde)};
   }
   if (HasSoftmaxAttention(type)) {
-    if (c.local_position == LocalPosition::kRope) {
-      backend_.Rotate({.positions = positions, .head_dim = E, .theta = c.rope_theta, .sign = 1, .x = q, .y = q});
-      backend_.Rotate({.positions = positions, .head_dim = E, .theta = c.rope_theta, .sign = 1, .x = k, .y = k});
-    }
     const int64_t capacity = layout_.ring_rows(layer);
-    backend_.WindowAttention({.segments = segments,
-                              .heads = H,
-                              .kv_heads = G,
-                              .head_dim = E,
-                              .window = capacity,
-                              .capacity = capacity,
-                              .scale = c.attention_scale,
-                              .softcap = c.attention_softcap,
-                              .q = q,
-                              .k = k,
-                              .v = v,
-                              .weight = local == 1 ? p : Rows{},
-                              .weight_stride = M + 1,
-                              .y = y,
-                              .keys = pool.array(layer, StateKind::kKeys),
-                              .values = pool.array(layer, StateKind::kValues)});
+    attend.window = {.segments = segments,
+                     .heads = H,
+                     .kv_heads = G,
+                     .head_dim = E,
+                     .window = capacity,
+                     .capacity = capacity,
+                     .scale = c.attention_scale,
+                     .softcap = c.attention_softcap,
+                     .q = q,
+                     .k = k,
+                     .v = v,
+                     .weight = local == 1 ? p : Rows{},
+                     .weight_stride = M + 1,
+                     .y = y,
+                     .keys = pool.array(layer, StateKind::kKeys),
+                     .values = pool.array(layer, StateKind::kValues)};
   }
+  backend_.Attend(attend);
+  if (HasLatents(type)) KeepSampled(layer, p);
   backend_.Multiply({{.weight = w.output.get(), .x = y, .y = out, .accumulate = accumulate}});
 }
 

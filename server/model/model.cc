@@ -53,12 +53,14 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Make(const Checkpoint& checkpoint,
 }
 
 StepSizes Model::LargestStep() const {
+  const bool turns = config_.value_position == ValuePosition::kVapor || config_.local_position == LocalPosition::kRope;
   return {.rows = options_.rows_max,
           .logits_rows = options_.logits_rows_max,
           .vocab = weights_.head == nullptr ? 0 : weights_.head->out(),
           .kv_heads = config_.num_key_value_heads,
           .latents = config_.latents_per_head,
-          .head_dim = config_.head_dim};
+          .head_dim = config_.head_dim,
+          .theta = turns ? config_.rope_theta : 0};
 }
 
 absl::StatusOr<std::unique_ptr<Model>> Model::Load(const Checkpoint& checkpoint, Backend& backend,
@@ -155,19 +157,24 @@ void Model::RecordDecodes(const StatePool& pool) {
     const absl::Span<const int32_t> step = absl::MakeConstSpan(tokens).first(rows);
     if (!backend_.BeginRecording(segments, step, PositionsOf(segments, rows))) continue;
     Layers(segments, step, pool);
+    for (int64_t first = 0; first < rows; first += options_.logits_rows_max) {
+      backend_.Draw(LogitsOfRows(first, std::min(options_.logits_rows_max, rows - first)), first);
+    }
     backend_.EndRecording();
     recorded = rows;
     recorded_ = &pool;
   }
 }
 
-void Model::Forward(Segments segments, absl::Span<const int32_t> tokens, const StatePool& pool,
-                    absl::Span<const int32_t> sampled) {
+bool Model::Forward(Segments segments, absl::Span<const int32_t> tokens, const StatePool& pool,
+                    absl::Span<const int32_t> sampled, absl::Span<const SampleRow> draws) {
   sampled_ = sampled;
   sampled_rows_ = static_cast<int64_t>(sampled.size());
-  const bool may_replay = recorded_ == &pool && sampled.empty();
-  if (!Begin(segments, tokens, may_replay)) Layers(segments, tokens, pool);
+  if (recorded_ != &pool || !sampled.empty()) draws = {};
+  const bool drawn = Begin(segments, tokens, draws);
+  if (!drawn) Layers(segments, tokens, pool);
   sampled_ = {};
+  return drawn;
 }
 
 void Model::Layers(Segments segments, absl::Span<const int32_t> tokens, const StatePool& pool) {
@@ -180,7 +187,7 @@ void Model::Layers(Segments segments, absl::Span<const int32_t> tokens, const St
 absl::Status Model::ForwardFrom(const Checkpoint& checkpoint, absl::FunctionRef<bool()> go_on, Segments segments,
                                 absl::Span<const int32_t> tokens, const StatePool& pool) {
   const int64_t rows = static_cast<int64_t>(tokens.size());
-  Begin(segments, tokens, false);
+  Begin(segments, tokens, {});
   Embed(tokens, rows);
   for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) {
     if (!go_on()) return absl::CancelledError("told to stop");
@@ -201,8 +208,8 @@ absl::Span<const int64_t> Model::PositionsOf(Segments segments, int64_t rows) {
   return absl::MakeConstSpan(positions_).first(rows);
 }
 
-bool Model::Begin(Segments segments, absl::Span<const int32_t> tokens, bool may_replay) {
-  return backend_.BeginStep(segments, tokens, PositionsOf(segments, static_cast<int64_t>(tokens.size())), may_replay);
+bool Model::Begin(Segments segments, absl::Span<const int32_t> tokens, absl::Span<const SampleRow> draws) {
+  return backend_.BeginStep(segments, tokens, PositionsOf(segments, static_cast<int64_t>(tokens.size())), draws);
 }
 
 void Model::End(Segments segments, int64_t rows, const StatePool& pool) {
@@ -249,14 +256,23 @@ void Model::Embed(absl::Span<const int32_t> tokens, int64_t rows) {
                   .x = x_.Slice(0, rows)});
 }
 
+NormArgs Model::ArgsOf(const NormWeights& norm, const Rows& x, const Rows& y) const {
+  return {.kind = config_.norm,
+          .eps = config_.norm_eps,
+          .weight = norm.weight.data(),
+          .bias = norm.bias.size() == 0 ? nullptr : norm.bias.data(),
+          .x = x,
+          .y = y};
+}
+
 void Model::Norm(const NormWeights& norm, const Rows& x, const Rows& y) {
   if (norm.weight.size() == 0) return;  // only model.norm may be absent, and there y is x
-  backend_.Norm({.kind = config_.norm,
-                 .eps = config_.norm_eps,
-                 .weight = norm.weight.data(),
-                 .bias = norm.bias.size() == 0 ? nullptr : norm.bias.data(),
-                 .x = x,
-                 .y = y});
+  backend_.Norm(ArgsOf(norm, x, y));
+}
+
+void Model::Multiply(const NormWeights* norm, int64_t rows, absl::Span<const LinearCall> calls) {
+  if (norm == nullptr) return backend_.Multiply(calls);
+  backend_.NormMultiply(ArgsOf(*norm, x_.Slice(0, rows), h_.Slice(0, rows)), calls);
 }
 
 // pre: x + f(norm(x));  post: norm(x + f(x));  sandwich: x + post_norm(f(norm(x))).
@@ -267,8 +283,7 @@ void Model::Block(int64_t layer, Segments segments, int64_t rows, const StatePoo
   const bool sandwich = config_.norm_placement == NormPlacement::kSandwich;
   const bool glu = config_.block == BlockKind::kGlu;
 
-  if (!post) Norm(w.mixer_norm, x, h);
-  Attention(layer, segments, post ? x : h, sandwich ? out : x, !sandwich, pool);
+  Attention(layer, segments, post ? nullptr : &w.mixer_norm, post ? x : h, sandwich ? out : x, !sandwich, pool);
   if (sandwich) {
     Norm(w.mixer_post_norm, out, out);
     backend_.Add({.x = x, .y = out});
@@ -279,8 +294,7 @@ void Model::Block(int64_t layer, Segments segments, int64_t rows, const StatePoo
     return;
   }
   if (post) Norm(w.mixer_norm, x, x);
-  if (!post) Norm(w.mlp_norm, x, h);
-  Mlp(layer, post ? x : h, sandwich ? out : x, !sandwich);
+  Mlp(layer, post ? nullptr : &w.mlp_norm, post ? x : h, sandwich ? out : x, !sandwich);
   if (sandwich) {
     Norm(w.mlp_post_norm, out, out);
     backend_.Add({.x = x, .y = out});
@@ -288,10 +302,10 @@ void Model::Block(int64_t layer, Segments segments, int64_t rows, const StatePoo
   if (post) Norm(w.mlp_norm, x, x);
 }
 
-void Model::Mlp(int64_t layer, const Rows& x, const Rows& out, bool accumulate) {
+void Model::Mlp(int64_t layer, const NormWeights* norm, const Rows& x, const Rows& out, bool accumulate) {
   const LayerWeights& w = weights_.layers[layer];
   const Rows y = mlp_.Slice(0, x.rows);
-  backend_.Multiply({{.weight = w.mlp_in.get(), .x = x, .y = y}});
+  Multiply(norm, x.rows, {{.weight = w.mlp_in.get(), .x = x, .y = y}});
   backend_.Multiply({{.weight = w.mlp_out.get(), .x = y, .y = out, .accumulate = accumulate}});
 }
 

@@ -52,9 +52,15 @@ class Model {
   // Runs `tokens` (row r belongs to the segment that covers row r; rows are covered exactly once, in order) through all
   // layers, advancing the slots' states in place, and leaves each segment's last hidden row in its slot.
   // tokens.size() <= rows_max; every token in [0, vocab). `sampled` rows, at most latent_rows_max of them: LatentUse
-  // tells of them afterwards.
-  void Forward(Segments segments, absl::Span<const int32_t> tokens, const StatePool& pool,
-               absl::Span<const int32_t> sampled = {});
+  // tells of them afterwards. draws: where every row is a decode whose next token is wanted, the rows' parameters.
+  // True: the tokens are drawn, and TakeDraws has them; false: nothing is drawn (always, where such steps are not
+  // recorded).
+  bool Forward(Segments segments, absl::Span<const int32_t> tokens, const StatePool& pool,
+               absl::Span<const int32_t> sampled = {}, absl::Span<const SampleRow> draws = {});
+  // Of the oldest Forward whose draws were not taken; waits for them.
+  void TakeDraws(absl::Span<SampleResult> results) { backend_.TakeDraws(results); }
+  // After a Forward that drew, as Backend's: the next one is launched before its tokens are known.
+  bool Continue() { return backend_.ContinueStep(); }
   // The same, a layer's weights being read from the checkpoint when it runs and dropped after it. `go_on` is asked
   // between layers. Errors: RESOURCE_EXHAUSTED; CANCELLED where it says no. The state is then worthless.
   absl::Status ForwardFrom(const Checkpoint& checkpoint, absl::FunctionRef<bool()> go_on, Segments segments,
@@ -90,16 +96,20 @@ class Model {
   StepSizes LargestStep() const;
 
   absl::Span<const int64_t> PositionsOf(Segments segments, int64_t rows);
-  bool Begin(Segments segments, absl::Span<const int32_t> tokens, bool may_replay);  // true: that was all
+  // True: that was all.
+  bool Begin(Segments segments, absl::Span<const int32_t> tokens, absl::Span<const SampleRow> draws);
   void Layers(Segments segments, absl::Span<const int32_t> tokens, const StatePool& pool);
   void End(Segments segments, int64_t rows, const StatePool& pool);
   void KeepSampled(int64_t layer, const Rows& p);
   void Embed(absl::Span<const int32_t> tokens, int64_t rows);
   void Block(int64_t layer, Segments segments, int64_t rows, const StatePool& pool);
-  void Attention(int64_t layer, Segments segments, const Rows& x, const Rows& out, bool accumulate,
-                 const StatePool& pool);
-  Rows Mix(int64_t layer, Segments segments, const Rows& x, const StatePool& pool);
-  void Mlp(int64_t layer, const Rows& x, const Rows& out, bool accumulate);
+  // norm: of the residual stream, whose outcome x will be; null: x is there.
+  void Attention(int64_t layer, Segments segments, const NormWeights* norm, const Rows& x, const Rows& out,
+                 bool accumulate, const StatePool& pool);
+  Rows Mix(int64_t layer, Segments segments, const NormWeights*& norm, const Rows& x, const StatePool& pool);
+  void Mlp(int64_t layer, const NormWeights* norm, const Rows& x, const Rows& out, bool accumulate);
+  void Multiply(const NormWeights* norm, int64_t rows, absl::Span<const LinearCall> calls);
+  NormArgs ArgsOf(const NormWeights& norm, const Rows& x, const Rows& y) const;
   void Glu(int64_t layer, const Rows& x);
   void Norm(const NormWeights& norm, const Rows& x, const Rows& y);
   Rows Head(const Rows& hidden);

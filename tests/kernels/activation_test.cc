@@ -60,7 +60,8 @@ void SoftcapTwin(const SoftcapArgs& args) {
 }
 void GroupSoftmaxTwin(const GroupSoftmaxArgs& args) {
   Twin(
-      args, [](GroupSoftmaxArgs& a) { return std::tie(a.x); }, GroupSoftmaxCpu, GroupSoftmaxCuda);
+      args, [](GroupSoftmaxArgs& a) { return std::tie(a.x); }, GroupSoftmaxCpu,
+      +[](const GroupSoftmaxArgs& a, CudaQueue& queue) { GroupSoftmaxCuda(a, queue, {}); });
 }
 
 TEST(Activation, MlpActivationCpuFollowsTheEquation) {

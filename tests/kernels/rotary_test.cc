@@ -31,7 +31,7 @@ void RotateTwin(RotateArgs args) {
   if (!test::OnDevice()) return RotateCpu(args);
   test::Device device(args.x, args.y, args.positions);
   device.MoveAll(args.x, args.y, args.positions);
-  RotateCuda(args, device.queue());
+  RotateCuda(args, device.queue(), {});
 }
 
 TEST(Rotary, AnglesStayExactAtPositionsOfMillions) {

@@ -13,7 +13,7 @@ template <class Run>
 SampleResult OnDeviceRow(const std::vector<float>& logits, const Run& run) {
   const int64_t vocab = static_cast<int64_t>(logits.size());
   Device device(logits);
-  const std::unique_ptr<CudaSampler> sampler = *CudaSampler::Create(1, vocab);
+  const std::unique_ptr<CudaSampler> sampler = *CudaSampler::Create(1, 1, vocab);
   SampleResult result;
   const Rows rows = {device.At(const_cast<float*>(logits.data())), DType::kF32, 1, vocab, vocab};
   run(*sampler, rows, absl::MakeSpan(&result, 1), device.queue());

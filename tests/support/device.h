@@ -25,8 +25,10 @@ inline bool& OnDevice() {
 // The shim takes milliseconds a token: tests then run less of what is long.
 #ifdef BARISTA_CUDA_SHIM
 inline constexpr bool kDeviceIsSlow = true;
+inline constexpr bool kLaunchesOverlap = true;  // it checks that they may
 #else
 inline constexpr bool kDeviceIsSlow = false;
+inline constexpr bool kLaunchesOverlap = false;
 #endif
 
 inline bool HasDevice() {
@@ -85,7 +87,7 @@ class Device {
  public:
   template <class... Owners>
   explicit Device(const Owners&... owners) : Device(std::vector<Memory>{MemoryOf(owners)...}) {}
-  explicit Device(const std::vector<Memory>& memories) : queue_(nullptr) {
+  explicit Device(const std::vector<Memory>& memories) : queue_(nullptr, kLaunchesOverlap) {
     for (const Memory& memory : memories) {
       if (memory.bytes == 0 || Find(memory.data) != nullptr) continue;  // x may be y
       copies_.push_back({memory, *AllocateDevice(memory.bytes, "a test")});

@@ -12,10 +12,11 @@ import sys
 
 # Kernels in which a step spends its time: nothing of theirs may spill.
 HOT = [
-    "DecodeKernel",
-    "WindowDecodeKernel",
+    "AttendDecodeKernel",
     "WindowPrefillKernel",
     "SplitKernel",
+    "NormSplitKernel",
+    "PackNormKernel",
     "WholeKernel",
     "FloatKernel",
     "OutputKernel",

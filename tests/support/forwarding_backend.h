@@ -30,9 +30,12 @@ class ForwardingBackend : public Backend {
   std::optional<int64_t> FreeDeviceBytes() const override { return inner_.FreeDeviceBytes(); }
   absl::StatusOr<int64_t> Reserve(const StepSizes& sizes) override { return inner_.Reserve(sizes); }
   bool BeginStep(Segments segments, absl::Span<const int32_t> tokens, absl::Span<const int64_t> positions,
-                 bool may_replay) override {
-    return inner_.BeginStep(segments, tokens, positions, may_replay);
+                 absl::Span<const SampleRow> draws) override {
+    return inner_.BeginStep(segments, tokens, positions, draws);
   }
+  void TakeDraws(absl::Span<SampleResult> results) override { inner_.TakeDraws(results); }
+  bool ContinueStep() override { return inner_.ContinueStep(); }
+  void Draw(const Rows& logits, int64_t first) override { inner_.Draw(logits, first); }
   bool BeginRecording(Segments segments, absl::Span<const int32_t> tokens,
                       absl::Span<const int64_t> positions) override {
     return inner_.BeginRecording(segments, tokens, positions);
@@ -42,6 +45,9 @@ class ForwardingBackend : public Backend {
   void Embed(const EmbedArgs& args) override { inner_.Embed(args); }
   void Norm(const NormArgs& args) override { inner_.Norm(args); }
   void Multiply(absl::Span<const LinearCall> calls) override { inner_.Multiply(calls); }
+  void NormMultiply(const NormArgs& norm, absl::Span<const LinearCall> calls) override {
+    inner_.NormMultiply(norm, calls);
+  }
   void Conv1d(const Conv1dArgs& args) override { inner_.Conv1d(args); }
   void Rglru(const RglruArgs& args) override { inner_.Rglru(args); }
   void Rotate(const RotateArgs& args) override { inner_.Rotate(args); }
@@ -49,6 +55,7 @@ class ForwardingBackend : public Backend {
   void Latte(const LatteArgs& args) override { inner_.Latte(args); }
   void BidirectionalLatte(const BidirectionalLatteArgs& args) override { inner_.BidirectionalLatte(args); }
   void WindowAttention(const WindowAttentionArgs& args) override { inner_.WindowAttention(args); }
+  void Attend(const AttendArgs& args) override { inner_.Attend(args); }
   void Gelu(const GeluArgs& args) override { inner_.Gelu(args); }
   void Glu(const GluArgs& args) override { inner_.Glu(args); }
   void Add(const AddArgs& args) override { inner_.Add(args); }

@@ -79,6 +79,7 @@ class Block {
     call_ = call;
     context_ = context;
     error_.clear();
+    waits_ = 0;
     unsigned char* memory = reinterpret_cast<unsigned char*>(barista_shared);
     std::fill_n(memory, shared, kPoison);
     std::fill_n(memory + shared, kBorder, kBorderByte);
@@ -103,6 +104,8 @@ class Block {
     Wait(State::kAtBarrier, site);
   }
   int votes() const { return votes_before_; }
+  void WaitForGridBefore() { ++waits_; }
+  bool waited() const { return waits_ == count_; }
 
   const WarpValues& Exchange(const char* site, unsigned mask, uint64_t value) {
     const int lane = current_ % 32;
@@ -205,6 +208,7 @@ class Block {
   int count_ = 0;
   int current_ = 0;
   int votes_ = 0, votes_before_ = 0;
+  int waits_ = 0;  // for the grid before
   void (*call_)(void*) = nullptr;
   void* context_ = nullptr;
   std::string error_;
@@ -225,7 +229,7 @@ void Block::Entry() {
 
 }  // namespace
 
-std::string RunGrid(dim3 grid, dim3 block, size_t shared, void (*call)(void*), void* context) {
+std::string RunGrid(dim3 grid, dim3 block, size_t shared, bool overlaps, void (*call)(void*), void* context) {
   if (block.x * block.y * block.z > kThreadsMax || block.x * block.y * block.z == 0)
     return "a block of that many threads";
   if (shared > kSharedMax) return "more shared memory than a block may have";
@@ -238,11 +242,13 @@ std::string RunGrid(dim3 grid, dim3 block, size_t shared, void (*call)(void*), v
     const unsigned n = static_cast<unsigned>(i);
     blockIdx = {n % grid.x, n / grid.x % grid.y, n / grid.x / grid.y};
     if (std::string error = TheBlock().Run(block, shared, call, context); !error.empty()) return error;
+    if (overlaps && !TheBlock().waited()) return "threads that do not wait for the launch before, which may still run";
   }
   return "";
 }
 
 void SetSchedule(uint64_t seed) { TheBlock().SetSchedule(seed); }
+void WaitForGridBefore() { TheBlock().WaitForGridBefore(); }
 void SyncThreads(const char* site) { TheBlock().Barrier(site, 0); }
 int SyncThreadsCount(const char* site, int predicate) {
   TheBlock().Barrier(site, predicate);

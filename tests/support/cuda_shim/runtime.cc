@@ -204,7 +204,8 @@ cudaError_t Run(const cudaLaunchConfig_t& config, void (*call)(void*), void* con
   Runtime& runtime = TheRuntime();
   const std::lock_guard<std::mutex> lock(runtime.mutex);
   if (runtime.broken != cudaSuccess) return runtime.broken;
-  runtime.report = RunGrid(config.gridDim, config.blockDim, config.dynamicSmemBytes, call, context);
+  runtime.report =
+      RunGrid(config.gridDim, config.blockDim, config.dynamicSmemBytes, config.numAttrs > 0, call, context);
   return runtime.report.empty() ? cudaSuccess : cudaErrorLaunchFailure;
 }
 

@@ -5,7 +5,8 @@
 // A block's threads are fibres (fibre.h) that change at barriers, shuffles and votes alone, in an order that
 // SetSchedule chooses. A launch ends with cudaErrorLaunchFailure, and cudaGetErrorString says where and why, when
 // threads of a block stand at different barriers or have left, when a shuffle or vote lacks a lane of its mask, or when
-// a block wrote past its shared memory. Shared memory begins as NaN in every block. Device memory ends at a page
+// a block wrote past its shared memory, or when a kernel that may begin before the launch ahead of it ends has threads
+// that do not wait for it. Shared memory begins as NaN in every block. Device memory ends at a page
 // without access, so a touch behind it (behind 16 bytes of rounding) ends the program. "Device" memory is host memory,
 // streams are the calling thread, and launches are done when they return. One launch runs at a time.
 #pragma once
@@ -63,6 +64,7 @@ struct WarpValues {
 
 void SyncThreads(const char* site);
 int SyncThreadsCount(const char* site, int predicate);
+void WaitForGridBefore();
 const WarpValues& Exchange(const char* site, unsigned mask, uint64_t value);
 
 template <class T>
@@ -106,6 +108,8 @@ inline unsigned Ballot(const char* site, unsigned mask, int predicate) {
 #define __syncthreads_count(predicate) ::barista::shim::SyncThreadsCount(BARISTA_SHIM_SITE, (predicate))
 #define __syncthreads_or(predicate) (__syncthreads_count(predicate) != 0)
 #define __syncwarp() static_cast<void>(::barista::shim::Exchange(BARISTA_SHIM_SITE, 0xffffffffu, 0))
+#define cudaGridDependencySynchronize() ::barista::shim::WaitForGridBefore()
+#define cudaTriggerProgrammaticLaunchCompletion() static_cast<void>(0)
 #define __shfl_sync(mask, x, lane) ::barista::shim::Shuffle(BARISTA_SHIM_SITE, (mask), (x), (lane))
 #define __shfl_xor_sync(mask, x, flip) \
   ::barista::shim::Shuffle(BARISTA_SHIM_SITE, (mask), (x), ::barista::shim::LaneOf(threadIdx) ^ (flip))
@@ -187,11 +191,21 @@ struct cudaDeviceProp {
   int major, minor, multiProcessorCount;
   size_t totalGlobalMem;
 };
+struct cudaFuncAttributes {
+  int ptxVersion;
+};
+enum cudaLaunchAttributeID { cudaLaunchAttributeProgrammaticStreamSerialization = 6 };
+struct cudaLaunchAttribute {
+  cudaLaunchAttributeID id;
+  struct {
+    int programmaticStreamSerializationAllowed;
+  } val;
+};
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
   size_t dynamicSmemBytes;
   cudaStream_t stream;
-  void* attrs;
+  cudaLaunchAttribute* attrs;  // of the call; a recorded launch keeps their number
   unsigned numAttrs;
 };
 
@@ -248,6 +262,12 @@ int64_t FreedDirty();
 
 template <class T>
 cudaError_t cudaFuncSetAttribute(T*, cudaFuncAttribute, int) {
+  return cudaSuccess;
+}
+
+template <class T>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, T*) {
+  attributes->ptxVersion = 90;
   return cudaSuccess;
 }
 

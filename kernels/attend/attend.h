@@ -1,0 +1,44 @@
+// A layer's attention, from the products of its input to y, which the output matrix reads. In this order, each where it
+// is asked for:
+//   p = softmax(p_scale p) over each head's states;  values turned by -t (VAPOR);  Latte;  its y turned by +t;
+//   window queries and keys turned by +t (RoPE);  attention over the window, added under p(0|t) in a Macchiato layer.
+// Turning is kernels/rotary/rotary.h's. That is the equation, and what Backend does unless it knows something faster.
+#pragma once
+
+#include <optional>
+
+#include "absl/types/span.h"
+#include "kernels/latte/latte.h"
+#include "kernels/rotary/rotary.h"
+#include "kernels/view.h"
+#include "kernels/window_attention/window_attention.h"
+
+namespace barista {
+
+class CudaQueue;
+struct DeviceStep;
+
+struct AttendArgs {
+  absl::Span<const int64_t> positions;  // [R]
+  double theta = 10000;                 // of all turns
+  double p_scale = 1;
+  bool turn_values = false;   // with latents
+  bool turn_queries = false;  // with a window
+  Rows turned;                // [R, G * E], where turn_values: the turned values go there
+  // At most one of the first two. Their v are the values as they are; their p become the softmax.
+  std::optional<LatteArgs> latte;
+  std::optional<BidirectionalLatteArgs> bidirectional;
+  std::optional<WindowAttentionArgs> window;  // its q and k are turned in place
+
+  // Rows of v, y, or of queries and keys, turned by sign * t.
+  RotateArgs Turn(const Rows& x, const Rows& y, int64_t head_dim, int sign) const {
+    return {.positions = positions, .head_dim = head_dim, .theta = theta, .sign = sign, .x = x, .y = y};
+  }
+};
+
+// float, in the queue's order; all pointers of the device, the positions' too. The segments are those of `step`.
+// angles: of the step's rows (AnglesCuda), where anything turns; workspace: as LatteCuda's.
+void AttendCuda(const AttendArgs& args, const DeviceStep& step, const float* angles, float* workspace,
+                CudaQueue& queue);
+
+}  // namespace barista
