@@ -26,6 +26,10 @@ void EndAtStop(Token& token, int32_t stop_index) {
   token.stop_index = stop_index;
 }
 
+absl::Status EngineFailed(const Call& call, absl::string_view why) {
+  return MakeError({.reason = ErrorReason::kEngineFailed, .durable_position = call.durable_position()}, why);
+}
+
 }  // namespace
 
 void Engine::Settle(ActiveCall& active, int32_t c, SampleResult result) {
@@ -148,7 +152,7 @@ bool Engine::DeviceFailed() {
     draining_ = true;
   }
   for (const std::unique_ptr<ActiveCall>& active : running_) {
-    if (!active->ended) End(*active, device_error_);
+    if (!active->ended) End(*active, EngineFailed(*active->call, status.message()));
   }
   if (options_.on_device_failure) options_.on_device_failure(status);
   return true;
@@ -162,7 +166,7 @@ void Engine::Abandon(absl::string_view why) {
     calls = calls_;
   }
   for (const std::shared_ptr<Call>& call : calls) {
-    call->Push(Finished{.status = MakeError({.reason = ErrorReason::kEngineFailed}, why)});
+    call->Push(Finished{.status = EngineFailed(*call, why)});
   }
 }
 

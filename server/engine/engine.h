@@ -194,7 +194,7 @@ class Engine {
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::Status device_error_;  // the engine's thread; what every call ends with once it is set
+  absl::Status device_error_;  // the engine's thread; what calls that do not run yet end with once it is set
   bool parking_ ABSL_GUARDED_BY(mutex_) = false;
   int64_t sessions_count_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t not_parked_ ABSL_GUARDED_BY(mutex_) = 0;  // sessions, while parking_
