@@ -54,9 +54,10 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  virtual std::string_view name() const = 0;  // "ref", "cpu"
-  virtual std::string Describe() const = 0;   // one line for people: instruction set, threads
-  virtual int threads() const { return 1; }   // that compute
+  virtual std::string_view name() const = 0;     // "ref", "cpu"
+  virtual std::string Describe() const = 0;      // one line for people: instruction set, threads
+  virtual int threads() const { return 1; }      // that compute
+  virtual bool queues() const { return false; }  // operations return when they are queued, before they are done
   virtual absl::Status status() const {
     return absl::OkStatus();
   }                                                   // the engine's thread; INTERNAL once a device failed

@@ -27,6 +27,7 @@ class CudaBackend : public Backend {
 
   std::string_view name() const override { return "cuda"; }
   std::string Describe() const override { return description_; }
+  bool queues() const override { return true; }
   absl::Status status() const override { return queue_.status(); }
   DType activation_dtype() const override { return DType::kF32; }
   DType ring_dtype(DType weights) const override { return weights; }

@@ -184,6 +184,7 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
             {"model", NameOf(config.model)},
             {"weights", weights_type}})
       .Set(1);
+  KeptSnapshots kept_snapshots;
   ThreadWorker device_worker, directory_worker, registry_worker, background;
   // A message costs tens of microseconds. Where no core is left beside those that compute, another thread would take
   // them from the middle of a step instead of from between two.
@@ -251,6 +252,7 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
                      .tenant_header = config.tenant_header,
                      .format = format,
                      .snapshots = stores->snapshots.get(),
+                     .kept_snapshots = kept_snapshots,
                      .sealer = stores->sealer ? &*stores->sealer : nullptr,
                      .delivery = *delivery,
                      .background = background,

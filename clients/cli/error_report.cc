@@ -73,6 +73,10 @@ int ReportCallError(const grpc::Status& status, const Json& fields, const Option
   }
   io.err << "barista: " << code << ": " << status.error_message() << "\n";
   if (details.contains("reason")) io.err << "  reason: " << details["reason"].get<std::string>() << "\n";
+  if (details.contains("metadata") && details["metadata"].contains("durable_position")) {
+    io.err << "  a snapshot has the session's first " << details["metadata"]["durable_position"].get<std::string>()
+           << " tokens\n";
+  }
   if (details.contains("field_violations")) {
     for (const auto& violation : details["field_violations"]) {
       if (violation["description"] == status.error_message()) continue;  // told already, with the field's name

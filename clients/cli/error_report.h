@@ -1,5 +1,6 @@
 // Says on stderr what went wrong, as text for people or, with --json, as one object:
-//   {"error": {"code", "message", "reason"?, "field_violations"?: [{"field", "description"}], "retry_delay_seconds"?}}
+//   {"error": {"code", "message", "reason"?, "metadata"?: {"durable_position"?}, "retry_delay_seconds"?,
+//              "field_violations"?: [{"field", "description"}]}}
 #pragma once
 
 #include <grpcpp/support/status.h>

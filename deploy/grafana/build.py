@@ -43,7 +43,7 @@ OVERVIEW = [
     ("Errors per second by reason", "reqps", [(rate("barista_errors_total", "reason") + " > 0", "{{reason}}")],
      "The reason of ErrorInfo: proto/barista/v1/errors.proto says what each means."),
     ("Time to first token", "s", quantiles("barista_time_to_first_token_seconds"),
-     "From a call's arrival until its first token is drawn."),
+     "From a call's arrival until its first token is delivered."),
     ("Time between tokens", "s", quantiles("barista_inter_token_latency_seconds"),
      "Every gap between two tokens of one choice."),
     ("Time of a call", "s", quantiles("barista_e2e_request_latency_seconds"), "From arrival to end."),

@@ -22,7 +22,7 @@ struct Choice {
   int32_t generated = 0;             // tokens drawn
   std::unique_ptr<TextStream> text;  // null without a tokenizer
   bool ended = false;
-  TimePoint last_token;
+  std::optional<TimePoint> last_token;       // when it was delivered
   uint64_t ran = 0;                          // number of the step in which it ran last, or came
   std::unique_ptr<Speculation> speculation;  // null where not asked for
 };
@@ -51,6 +51,7 @@ struct ActiveCall {
   bool ended = false;
   int64_t generated = 0;  // over all choices
   int64_t drafted = 0, accepted = 0;
+  std::vector<Token> late;       // drawn in the last step and not delivered yet (Engine::MayWait)
   std::vector<int32_t> end_ids;  // the model's eos_ids end-of-sequence ids, then the request's stop token ids
   size_t eos_ids = 0;
 

@@ -29,6 +29,16 @@ std::optional<Event> Call::Pop(bool& resumed) {
   return event;
 }
 
+void Call::RunsOn(std::shared_ptr<const DurablePast> past) {
+  absl::MutexLock lock(&mutex_);
+  durable_ = std::move(past);
+}
+
+int64_t Call::durable_position() const {
+  absl::MutexLock lock(&mutex_);
+  return durable_ == nullptr ? 0 : durable_->tokens();
+}
+
 void Call::Push(Event event) {
   bool was_empty;
   {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
+#include "server/engine/durable.h"
 #include "server/engine/event.h"
 #include "server/engine/request.h"
 
@@ -50,6 +52,11 @@ class Call {
   // then wakes the engine (Engine::Wake).
   std::optional<Event> Pop(bool& resumed);
 
+  // Engine. The call runs on a session with this past.
+  void RunsOn(std::shared_ptr<const DurablePast> past);
+  // Any thread. Tokens of that past that a snapshot has; 0: none known, or no session.
+  int64_t durable_position() const;
+
   // Engine's thread; Finished from any. Nothing follows Finished: what is pushed after it is dropped.
   void Push(Event event);
   // Whether `events` more would fill the outbox. Events pushed while full are kept (the last step's tokens, Finished).
@@ -63,6 +70,7 @@ class Call {
   mutable absl::Mutex mutex_;
   std::deque<Event> outbox_ ABSL_GUARDED_BY(mutex_);
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<const DurablePast> durable_ ABSL_GUARDED_BY(mutex_);
   std::vector<int32_t> fed_ ABSL_GUARDED_BY(mutex_);
   bool fed_last_ ABSL_GUARDED_BY(mutex_) = false;
   mutable bool reported_full_ ABSL_GUARDED_BY(mutex_) = false;

@@ -9,69 +9,108 @@
 #include "server/engine/error.h"
 
 namespace barista {
+namespace {
 
-void Engine::Deliver(ActiveCall& active, int32_t c, SampleResult result) {
-  const Request& request = active.request();
+// By the token's id or the number of tokens. Its text may say otherwise.
+FinishReason FinishAfter(const ActiveCall& active, const Choice& choice, int32_t id) {
+  const auto end = std::find(active.end_ids.begin(), active.end_ids.end(), id);
+  if (end != active.end_ids.end()) {  // ignored end ids are masked, so they are never drawn
+    const bool eos = static_cast<size_t>(end - active.end_ids.begin()) < active.eos_ids;
+    return eos ? FinishReason::kEos : FinishReason::kStopToken;
+  }
+  return choice.generated == active.request().stop.max_tokens ? FinishReason::kLength : FinishReason::kNone;
+}
+
+void EndAtStop(Token& token, int32_t stop_index) {
+  token.finish = FinishReason::kStopString;
+  token.stop_index = stop_index;
+}
+
+absl::Status EngineFailed(const Call& call, absl::string_view why) {
+  return MakeError({.reason = ErrorReason::kEngineFailed, .durable_position = call.durable_position()}, why);
+}
+
+}  // namespace
+
+void Engine::Settle(ActiveCall& active, int32_t c, SampleResult result) {
   Choice& choice = active.choices[c];
   if (!result.finite) return EndNonFinite(active, absl::StrCat("token ", choice.generated + 1));
+  const int32_t id = result.token;
+  choice.sequence.pending = id;
+  ++choice.generated;
+  ++active.generated;
+  metrics_.generation_tokens_total.Increment();
+  TenantTable::Spend(*active.tenant, 1);
+  if (active.counts_tokens()) choice.sequence.counts.AddOutput(id);
+  if (active.session != nullptr && states_.on()) active.session->past.Drew(id);
+  if (choice.speculation != nullptr) choice.speculation->Push(id);
+  if (active.sampled_tokens != nullptr) active.sampled_tokens->push_back(id);
 
+  Token token = {.choice = c, .id = id, .logprobs = std::move(result), .finish = FinishAfter(active, choice, id)};
+  if (MayWait(active, token)) return active.late.push_back(std::move(token));
+  DeliverLate(active);  // of other choices: a call's events keep their order
+  Deliver(active, std::move(token));
+}
+
+// Only where the device computes meanwhile: elsewhere a late token would come a step later. And only a token on whose
+// text nothing depends: neither its choice's end, nor what is drafted, nor the state of a session.
+bool Engine::MayWait(const ActiveCall& active, const Token& token) const {
+  const Request& request = active.request();
+  return model_.backend().queues() && token.finish == FinishReason::kNone && !active.keeps_state() &&
+         request.speculation_tokens == 0 && request.stop.stop_strings->empty();
+}
+
+void Engine::DeliverLate() {
+  for (const std::unique_ptr<ActiveCall>& active : running_) DeliverLate(*active);
+}
+
+void Engine::DeliverLate(ActiveCall& active) {
+  for (Token& token : active.late) Deliver(active, std::move(token));
+  active.late.clear();
+}
+
+void Engine::Deliver(ActiveCall& active, Token token) {
+  Choice& choice = active.choices[token.choice];
+  ObserveLatency(active, choice);
+  const bool has_text = token.finish == FinishReason::kNone || token.finish == FinishReason::kLength;
+  if (has_text && choice.text != nullptr) AddText(active.request().stop, choice, token);
+  // As it is now: a fork of the session needs it too.
+  if (active.keeps_state() && choice.text != nullptr) choice.sequence.decoded = choice.text->state().detokenizer;
+  if (token.finish == FinishReason::kNone) {
+    active.call->Push(std::move(token));
+  } else {
+    EndChoice(active, std::move(token));
+  }
+}
+
+// A token's time is that of its delivery, not of its draw: a reader waits for the one and cannot see the other.
+void Engine::ObserveLatency(ActiveCall& active, Choice& choice) {
   const TimePoint now = clock_.Now();
   if (!active.first_token) {
     active.first_token = now;
     metrics_.time_to_first_token_seconds.Observe(SecondsBetween(active.arrived, now));
   }
-  if (choice.generated > 0) metrics_.inter_token_latency_seconds.Observe(SecondsBetween(choice.last_token, now));
+  if (choice.last_token) metrics_.inter_token_latency_seconds.Observe(SecondsBetween(*choice.last_token, now));
   choice.last_token = now;
-  choice.sequence.pending = result.token;
-  ++choice.generated;
-  ++active.generated;
-  metrics_.generation_tokens_total.Increment();
-  TenantTable::Spend(*active.tenant, 1);
-  if (active.counts_tokens()) choice.sequence.counts.AddOutput(result.token);
-  if (active.session != nullptr && states_.on()) active.session->past.Drew(result.token);
-  if (choice.speculation != nullptr) choice.speculation->Push(result.token);
-  if (active.sampled_tokens != nullptr) active.sampled_tokens->push_back(result.token);
+}
 
-  Token token = {.choice = c, .id = result.token};
-  const auto end = std::find(active.end_ids.begin(), active.end_ids.end(), result.token);
-  if (end != active.end_ids.end()) {  // ignored end ids are masked, so they are never drawn
-    const bool eos = static_cast<size_t>(end - active.end_ids.begin()) < active.eos_ids;
-    token.finish = eos ? FinishReason::kEos : FinishReason::kStopToken;
-  } else if (choice.text != nullptr) {
-    TextStream::Output output = choice.text->Push(result.token);
-    token.text = std::move(output.text);
-    if (output.stopped) token = Stopped(std::move(token), output.stop_index);
-    if (choice.generated == request.stop.min_tokens) {
-      choice.text = std::make_unique<TextStream>(*tokenizer_, request.stop.stop_strings, choice.text->state());
-    }
-  }
-  // As it is now: a fork of the session needs it too.
-  if (active.keeps_state() && choice.text != nullptr) choice.sequence.decoded = choice.text->state().detokenizer;
-  token.logprobs = std::move(result);
-  if (token.finish == FinishReason::kNone && choice.generated == request.stop.max_tokens) {
-    token.finish = FinishReason::kLength;
-  }
-  if (token.finish == FinishReason::kNone) {
-    active.call->Push(std::move(token));
-  } else {
-    EndChoice(active, c, std::move(token));
+void Engine::AddText(const StopParams& stop, Choice& choice, Token& token) {
+  TextStream::Output output = choice.text->Push(token.id);
+  token.text = std::move(output.text);
+  if (output.stopped) EndAtStop(token, output.stop_index);
+  if (choice.generated == stop.min_tokens) {
+    choice.text = std::make_unique<TextStream>(*tokenizer_, stop.stop_strings, choice.text->state());
   }
 }
 
-Token Engine::Stopped(Token token, int32_t stop_index) {
-  token.finish = FinishReason::kStopString;
-  token.stop_index = stop_index;
-  return token;
-}
-
-void Engine::EndChoice(ActiveCall& active, int32_t c, Token last) {
-  Choice& choice = active.choices[c];
+void Engine::EndChoice(ActiveCall& active, Token last) {
+  Choice& choice = active.choices[last.choice];
   if (choice.text != nullptr && active.keeps_state() && last.finish == FinishReason::kLength) {
     last.text += choice.text->Release();
   } else if (choice.text != nullptr && last.finish != FinishReason::kStopString) {
     TextStream::Output output = choice.text->Flush();
     last.text += output.text;
-    if (output.stopped) last = Stopped(std::move(last), output.stop_index);
+    if (output.stopped) EndAtStop(last, output.stop_index);
   }
   active.call->Push(std::move(last));
   drift_probe_.Look(active, true);
@@ -113,7 +152,7 @@ bool Engine::DeviceFailed() {
     draining_ = true;
   }
   for (const std::unique_ptr<ActiveCall>& active : running_) {
-    if (!active->ended) End(*active, device_error_);
+    if (!active->ended) End(*active, EngineFailed(*active->call, status.message()));
   }
   if (options_.on_device_failure) options_.on_device_failure(status);
   return true;
@@ -127,11 +166,12 @@ void Engine::Abandon(absl::string_view why) {
     calls = calls_;
   }
   for (const std::shared_ptr<Call>& call : calls) {
-    call->Push(Finished{.status = MakeError({.reason = ErrorReason::kEngineFailed}, why)});
+    call->Push(Finished{.status = EngineFailed(*call, why)});
   }
 }
 
 void Engine::End(ActiveCall& active, absl::Status status, std::vector<double> class_logits) {
+  DeliverLate(active);
   const TimePoint now = clock_.Now();
   const bool admitted = active.admitted != TimePoint();
   const bool prefilled = active.prefilled != TimePoint();

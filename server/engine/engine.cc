@@ -105,8 +105,10 @@ absl::StatusOr<std::shared_ptr<Call>> Engine::Submit(Request request, std::funct
   ActiveCall active;
   active.arrived = clock_.Now();
   const int32_t n = request.n;
-  // What one step may send always fits in an empty outbox (Plan), or the call would never run.
-  const size_t outbox_events_max = std::max(options_.outbox_events_max, StepEventsMax(request));
+  // What Plan wants room for always fits in an empty outbox, or the call would never run: what one step may send, and a
+  // late token of each choice.
+  const size_t outbox_events_max =
+      std::max(options_.outbox_events_max, StepEventsMax(request) + static_cast<size_t>(n));
   const bool kept = !request.session.empty();
   if (request.kind == RequestKind::kGenerate && request.cache && states_.on() && request.start == nullptr &&
       request.prompt_logprobs < 0) {

@@ -95,7 +95,7 @@ class Engine {
   int64_t sessions() const;                                       // that exist, as of the last step
   int64_t sessions_max() const { return tiers_.sessions_max(); }  // that fit, in all tiers
   // Any thread, where the engine's own hangs in a step: ends all calls with kEngineFailed and refuses new ones. What
-  // the engine's thread still tells them is dropped. The engine is of no use afterwards.
+  // the engine's thread still tells them, or has to tell, is dropped. The engine is of no use afterwards.
   void Abandon(absl::string_view why);
   // Any other thread, after Start and Drain: ends the calls that still run, with Unavailable(kDraining). Returns when
   // they have ended and all that was posted before has run, so that sessions() is exact.
@@ -146,7 +146,7 @@ class Engine {
   void Park();     // sessions to their store, once ParkSessions asked for it
   void TakeFed();  // what Append calls were fed
   bool Plan();     // false: nothing to run
-  void Forward();
+  void Forward();  // and delivers late tokens beside it
   void ScorePrompts();
   void AfterForward();
   void SampleAll();
@@ -158,9 +158,16 @@ class Engine {
   static size_t StepEventsMax(const Request& request);
   // How many tokens are drafted for the choice's next step.
   int32_t Draft(const ActiveCall& active, Choice& choice);
-  void Deliver(ActiveCall& active, int32_t choice, SampleResult result);
-  static Token Stopped(Token token, int32_t stop_index);
-  void EndChoice(ActiveCall& active, int32_t choice, Token last);
+  // A drawn token: at once all that the next plan and the state depend on. Then it is delivered, or where it may wait
+  // it is late: delivered when the next step is under way.
+  void Settle(ActiveCall& active, int32_t choice, SampleResult result);
+  bool MayWait(const ActiveCall& active, const Token& token) const;
+  void DeliverLate();
+  void DeliverLate(ActiveCall& active);
+  void Deliver(ActiveCall& active, Token token);
+  void ObserveLatency(ActiveCall& active, Choice& choice);
+  void AddText(const StopParams& stop, Choice& choice, Token& token);
+  void EndChoice(ActiveCall& active, Token last);
   void End(ActiveCall& active, absl::Status status, std::vector<double> class_logits = {});
   void EndNonFinite(ActiveCall& active, absl::string_view where);
   void RemoveEnded();
@@ -187,7 +194,7 @@ class Engine {
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::Status device_error_;  // the engine's thread; what every call ends with once it is set
+  absl::Status device_error_;  // the engine's thread; what calls that do not run yet end with once it is set
   bool parking_ ABSL_GUARDED_BY(mutex_) = false;
   int64_t sessions_count_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t not_parked_ ABSL_GUARDED_BY(mutex_) = 0;  // sessions, while parking_

@@ -118,6 +118,7 @@ void Engine::TakeSession(std::unique_ptr<ActiveCall> active, Session& session) {
   Sequence& sequence = active->choices[0].sequence;
   sessions_.Take(session, sequence);
   active->session = &session;
+  active->call->RunsOn(session.durable);
   if (request.kind == RequestKind::kRewind) {
     if (absl::Status status = BeginRewind(*active); !status.ok()) return End(*active, status);
     ActiveCall& begun = *active;
@@ -159,7 +160,7 @@ void Engine::ReplayOn(ActiveCall& active) {
   }
   if (!replay.done()) return;
   replay.Complete(active.choices[0].sequence);
-  active.session->past.CutAfter(replay.target());
+  active.session->CutPastAfter(replay.target());
   EndRead(active);
 }
 

@@ -8,7 +8,7 @@
 namespace barista {
 namespace {
 
-constexpr char kPayload[] = "barista/error";  // "REASON_INDEX\nFIELD\nSECONDS"
+constexpr char kPayload[] = "barista/error";  // "REASON_INDEX\nFIELD\nSECONDS\nPOSITION"
 
 struct Row {
   absl::string_view name;
@@ -63,7 +63,7 @@ absl::string_view Name(ErrorReason reason) { return RowOf(reason).name; }
 absl::Status MakeError(const ErrorDetail& detail, absl::string_view message) {
   absl::Status status(RowOf(detail.reason).code, message);
   status.SetPayload(kPayload, absl::Cord(absl::StrCat(static_cast<int>(detail.reason), "\n", detail.field, "\n",
-                                                      detail.retry_after_seconds)));
+                                                      detail.retry_after_seconds, "\n", detail.durable_position)));
   return status;
 }
 
@@ -86,6 +86,7 @@ ErrorDetail DetailOf(const absl::Status& status) {
   if (absl::SimpleAtoi(parts[0], &reason)) detail.reason = static_cast<ErrorReason>(reason);
   detail.field = parts[1];
   static_cast<void>(absl::SimpleAtod(parts[2], &detail.retry_after_seconds));
+  static_cast<void>(absl::SimpleAtoi(parts[3], &detail.durable_position));
   return detail;
 }
 

@@ -2,6 +2,7 @@
 // again. rpc/status_map turns them into google.rpc details.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
@@ -54,6 +55,7 @@ struct ErrorDetail {
   ErrorReason reason = ErrorReason::kInternal;
   std::string field;               // path in the request, "sampling.top_p"; of kTenantLimit "tenant:NAME"; or empty
   double retry_after_seconds = 0;  // 0: trying again as it stands does not help
+  int64_t durable_position = 0;    // of kEngineFailed: tokens of the call's session that a snapshot has; 0: none known
 };
 
 // The status code follows from the reason (proto/barista/v1/errors.proto). The message names value and limit.

@@ -122,7 +122,7 @@ void Engine::SampleRows(absl::Span<const Due> dues, const Rows& logits) {
       ++active->accepted;
       metrics_.accepted_tokens_total.Increment();
     }
-    Deliver(*active, c, std::move(sample_results_[i]));
+    Settle(*active, c, std::move(sample_results_[i]));
     if (rows > 1 && !active->ended && !choice.ended) choice.speculation->Accept(token, choice.sequence, slots_);
   }
 }

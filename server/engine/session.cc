@@ -53,6 +53,16 @@ int64_t Session::tokens() const {
   return tier == Tier::kDirectory || tier == Tier::kRegistry ? stored_tokens : sequence().tokens();
 }
 
+void Session::CutPastAfter(int64_t tokens) {
+  past.CutAfter(tokens);
+  durable = durable->Until(tokens);
+}
+
+void Session::ForgetPast() {
+  past = Past();
+  durable = std::make_shared<DurablePast>();
+}
+
 SessionTable::SessionTable(SlotTable& slots, StatePool& pool, const StateLayout& layout, StateCache& states,
                            Tiers& tiers, int64_t rewind_tokens_max)
     : slots_(slots),
@@ -192,7 +202,7 @@ absl::StatusOr<Session*> SessionTable::Replace(const std::string& key, std::shar
   if (!found.ok()) return found;
   Session& session = **found;
   if (session.busy() || session.moving) return SessionBusy(key);
-  session.past = Past();
+  session.ForgetPast();
   PutCopy(session, std::move(copy));
   return &session;
 }

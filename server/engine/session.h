@@ -15,6 +15,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "server/engine/durable.h"
 #include "server/engine/past.h"
 #include "server/engine/sequence.h"
 #include "server/engine/session_bytes.h"
@@ -30,6 +31,7 @@ struct Session {
   std::string key;  // TENANT@ID, or the id alone: unique in the table and in every store
   WallTime made, used;
   Past past;
+  std::shared_ptr<DurablePast> durable = std::make_shared<DurablePast>();  // of `past`: another where that is cut
 
   Tier tier = Tier::kEmpty;
   Sequence idle;                            // kDevice: while no call runs on it
@@ -52,6 +54,8 @@ struct Session {
   bool busy() const { return running != nullptr || wanted; }
   const Sequence& sequence() const { return running != nullptr ? *running : idle; }  // kEmpty, kDevice
   int64_t tokens() const;
+  void CutPastAfter(int64_t tokens);  // what came after is forgotten
+  void ForgetPast();                  // it begins at what the state is now
   bool in_memory() const { return tier == Tier::kEmpty || tier == Tier::kDevice || tier == Tier::kHost; }
 };
 

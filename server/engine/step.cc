@@ -18,8 +18,8 @@ bool Engine::Step() {
   Park();
   const TimePoint begin = clock_.Now();
   bool worked = Plan();
+  plan_.empty() ? DeliverLate() : Forward();
   if (worked) {
-    if (!plan_.empty()) Forward();
     ScorePrompts();
     AfterForward();
     SampleAll();
@@ -61,7 +61,8 @@ bool Engine::Plan() {
     ActiveCall& active = *owned;
     const Request& request = active.request();
     if (request.kind == RequestKind::kClassify) continue;
-    const bool paused = active.call->full(StepEventsMax(request)) || tenants_.OverRate(*active.tenant);
+    const bool paused =
+        active.call->full(StepEventsMax(request) + active.late.size()) || tenants_.OverRate(*active.tenant);
     const auto add = [&](int32_t c, Runnable runnable) {
       runnable.paused = paused;
       runnable.tenant = paused ? 0 : tenants_.Place(*active.tenant);
@@ -127,6 +128,7 @@ void Engine::Forward() {
   }
   const absl::Span<const int32_t> measured = latent_meter_.RowsOf(steps_, static_cast<int64_t>(tokens_.size()));
   model_.Forward(segments_, tokens_, pool_, measured);
+  DeliverLate();  // while the device computes: what follows waits for it
   if (!measured.empty()) latent_meter_.Observe();
 }
 

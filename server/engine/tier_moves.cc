@@ -193,7 +193,7 @@ void Tiers::Arrived(Session& session, absl::StatusOr<LabelledSession> read, uint
   if (read.ok()) {
     metrics_.returns(StoreOf(session.tier)).Increment();
     if (session.tier == Tier::kRegistry && !IsAsParked(session, *read)) {
-      session.past = Past();  // another server has advanced it
+      session.ForgetPast();  // another server has advanced it
     }
     session.epoch = epoch;
     session.unknown = false;

@@ -94,7 +94,7 @@ Metrics::Metrics()
           "reason", {"sessions_max", "tenant_limit", "draining", "queue_full"}),
       time_to_first_token_seconds(DECLARE.OneHistogram(
           "barista_time_to_first_token_seconds",
-          "Seconds from a Generate call's arrival until its first token is drawn.", kFirstTokenSeconds)),
+          "Seconds from a Generate call's arrival until its first token is delivered.", kFirstTokenSeconds)),
       inter_token_latency_seconds(DECLARE.OneHistogram(
           "barista_inter_token_latency_seconds", "Seconds between two tokens of one choice, every gap.", kStepSeconds)),
       e2e_request_latency_seconds(DECLARE.OneHistogram("barista_e2e_request_latency_seconds",

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "server/access/access.h"
+#include "server/engine/durable.h"
 #include "server/engine/engine.h"
 #include "server/engine/session_bytes.h"
 #include "server/engine/worker.h"
@@ -35,6 +36,7 @@ struct Serving {
   std::string tenant_header;       // metadata key of the caller's tenant; empty: all callers are one tenant
   const SessionFormat& format;
   StateStore* snapshots = nullptr;  // null: the server keeps none; used by `background` alone
+  KeptSnapshots& kept_snapshots;    // what is known of them; used by `background` alone
   const Sealer* sealer = nullptr;   // null: no key
   Worker& delivery;                 // writes to callers what a step has left for them; never blocks
   Worker& background;               // for what blocks or takes long, and is no step's business

@@ -36,6 +36,13 @@ absl::Status CheckTags(const v1::SnapshotSessionRequest& request) {
   return absl::OkStatus();
 }
 
+// A session as it was between two steps.
+struct Taken {
+  std::shared_ptr<const SessionCopy> copy;
+  WallTime made;
+  std::shared_ptr<DurablePast> past;
+};
+
 std::string NameOf(const std::string& key) { return SnapshotName(SessionIdOf(key)); }
 
 absl::Status NoStore() {
@@ -99,32 +106,35 @@ grpc::ServerUnaryReactor* SessionService::SnapshotSession(grpc::CallbackServerCo
   if (checked.ok() && serving_.snapshots == nullptr) checked = NoStore();
   const std::string snapshot = checked.ok() ? KeyOf(TenantOf(*key), id) : "";
   const std::map<std::string, std::string> tags(request->tags().begin(), request->tags().end());
-  const auto keep = [=, this, replace = request->replace()](const std::string& session_key,
-                                                            std::shared_ptr<const SessionCopy> copy, WallTime made,
+  const auto keep = [=, this, replace = request->replace()](const std::string& session_key, const Taken& taken,
                                                             const Finish& finish) {
-    const SessionLabel label = {TenantOf(session_key), SessionIdOf(session_key), made, std::chrono::system_clock::now(),
-                                tags};
-    const std::string bytes = serving_.format.Write(*copy, label);
+    const SessionLabel label = {TenantOf(session_key), SessionIdOf(session_key), taken.made,
+                                std::chrono::system_clock::now(), tags};
+    const std::string bytes = serving_.format.Write(*taken.copy, label);
     const absl::Status status = FromStore(snapshot, serving_.snapshots->Put(snapshot, bytes, replace));
     if (status.ok()) {
-      FillSnapshot(snapshot, {label, *copy, static_cast<int64_t>(bytes.size())}, serving_,
+      taken.past->Add(serving_.kept_snapshots.Written(snapshot, taken.copy->tokens()));
+      FillSnapshot(snapshot, {label, *taken.copy, static_cast<int64_t>(bytes.size())}, serving_,
                    *response->mutable_snapshot());
       serving_.metrics.snapshots_total.Increment();
+    } else if (!absl::IsAlreadyExists(status)) {
+      serving_.kept_snapshots.Gone(snapshot);  // the old bytes may be there or the new ones
     }
     finish(status);
   };
   // Only what reaches the store waits for it: the session is copied first.
+  const auto take = [=, this](SessionTable& sessions, const absl::Status& brought, const Finish& finish) {
+    if (!brought.ok()) return finish(brought);
+    const absl::StatusOr<std::shared_ptr<const SessionCopy>> copy = sessions.Export(*key);
+    if (!copy.ok()) return finish(copy.status());
+    const Session& session = **sessions.Find(*key);
+    const Taken taken = {*copy, session.made, session.durable};
+    serving_.background.Run([keep, finish, key = *key, taken] { keep(key, taken, finish); });
+  };
   return AnswerOnce(
       *context, "SnapshotSession", request->request_id(), *request, *response, checked, [&](const Finish& finish) {
         return serving_.engine.PostFor(
-            *key, [this, finish, keep, key = *key](SessionTable& sessions, const absl::Status& brought) {
-              if (!brought.ok()) return finish(brought);
-              const absl::StatusOr<std::shared_ptr<const SessionCopy>> copy = sessions.Export(key);
-              if (!copy.ok()) return finish(copy.status());
-              serving_.background.Run([keep, finish, key, copy = *copy, made = (*sessions.Find(key))->made] {
-                keep(key, copy, made, finish);
-              });
-            });
+            *key, [take, finish](SessionTable& sessions, const auto& brought) { take(sessions, brought, finish); });
       });
 }
 
@@ -140,8 +150,10 @@ grpc::ServerUnaryReactor* SessionService::RestoreSession(grpc::CallbackServerCon
     absl::StatusOr<LabelledSession> read = ReadSnapshot(*snapshot, serving_, true);
     if (!read.ok()) return finish(read.status());
     const auto copy = std::make_shared<const SessionCopy>(std::move(read->copy));
+    const auto kept = serving_.kept_snapshots.Read(*snapshot, copy->tokens());
     const auto shown = [=, this](const absl::StatusOr<Session*>& session) {
       if (session.ok()) {
+        (*session)->durable->Add(kept);
         Fill(**session, *response->mutable_session());
         response->set_prefill_tokens(0);
         serving_.metrics.restores_total.Increment();
@@ -209,7 +221,10 @@ grpc::ServerUnaryReactor* SessionService::DeleteSnapshot(grpc::CallbackServerCon
                                                          const v1::DeleteSnapshotRequest* request,
                                                          v1::DeleteSnapshotResponse* response) {
   const absl::StatusOr<std::string> key = CheckedSnapshotKey(*context, serving_, request->name(), "name");
-  const auto work = [this, key](const Finish& finish) { finish(FromStore(*key, serving_.snapshots->Delete(*key))); };
+  const auto work = [this, key](const Finish& finish) {
+    serving_.kept_snapshots.Gone(*key);
+    finish(FromStore(*key, serving_.snapshots->Delete(*key)));
+  };
   return AnswerOnce(*context, "DeleteSnapshot", request->request_id(), *request, *response, key.status(),
                     InStore(work));
 }

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "server/engine/error.h"
@@ -19,6 +20,9 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
   google::rpc::ErrorInfo info;
   info.set_reason(std::string(Name(detail.reason)));
   info.set_domain("barista");
+  if (detail.durable_position > 0) {
+    (*info.mutable_metadata())["durable_position"] = absl::StrCat(detail.durable_position);
+  }
   rich.add_details()->PackFrom(info);
   if (detail.reason == ErrorReason::kTenantLimit) {
     google::rpc::QuotaFailure quota;

@@ -22,6 +22,8 @@ class StopStrings {
   // InvalidArgument naming the index of a string that is empty or not UTF-8. Memory is linear in the bytes given.
   static absl::StatusOr<StopStrings> Create(absl::Span<const std::string> strings);
 
+  bool empty() const { return strings_.empty(); }
+
   // A node is the longest part of the text so far that starts a stop string. The text starts at node 0.
   struct Node {
     int32_t suffix = 0;       // node of the longest proper suffix that starts a stop string too

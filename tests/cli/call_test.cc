@@ -103,6 +103,19 @@ TEST(CallTest, ErrorJsonIsOneObjectOnStderr) {
     "field_violations": [{"field": "sampling.top_p", "description": "2 is not above 0 and at most 1"}]}})"));
 }
 
+TEST(CallTest, WhatASnapshotHasOfTheSessionIsTold) {
+  google::rpc::Status rich;
+  google::rpc::ErrorInfo info;
+  info.set_reason("ENGINE_FAILED");
+  (*info.mutable_metadata())["durable_position"] = "120";
+  rich.add_details()->PackFrom(info);
+  FakeServer server;
+  server.status = grpc::Status(grpc::StatusCode::UNAVAILABLE, "the device failed", rich.SerializeAsString());
+  EXPECT_THAT(RunBarista(server, {"generate", "text"}).err, HasSubstr("a snapshot has the session's first 120 tokens"));
+  const Json error = Json::parse(RunBarista(server, {"generate", "text", "--json"}).err);
+  EXPECT_EQ(error["error"]["metadata"], Json::parse(R"({"durable_position": "120"})"));
+}
+
 TEST(CallTest, MissingServerIsNamed) {
   FakeServer server;
   // Port 1 of the loopback: nothing listens there.

@@ -276,6 +276,7 @@ class Failure:
     fields: list = field(default_factory=list)
     quota: list = field(default_factory=list)  # subjects
     retry_seconds: float = 0
+    metadata: dict = field(default_factory=dict)
 
 
 def failure(error):
@@ -289,7 +290,7 @@ def failure(error):
             retry, quota = error_details_pb2.RetryInfo(), error_details_pb2.QuotaFailure()
             if detail.Unpack(info):
                 assert result.reason == "", "two ErrorInfo"
-                result.reason, result.domain = info.reason, info.domain
+                result.reason, result.domain, result.metadata = info.reason, info.domain, dict(info.metadata)
             elif detail.Unpack(bad):
                 result.fields += [v.field for v in bad.field_violations]
             elif detail.Unpack(quota):

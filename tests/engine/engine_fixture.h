@@ -26,12 +26,14 @@ class EngineTest : public testing::Test {
     options.poison_freed_slots = true;
     format_.emplace(m_.model->state_layout(), std::string(64, 'a'), m_.model->config().vocab_size);
     options.tiers.format = &*format_;
-    engine_ = std::make_unique<Engine>(*m_.model, *m_.pool, nullptr, metrics_, clock_, options);
+    engine_ = std::make_unique<Engine>(*m_.model, *m_.pool, tokenizer(), metrics_, clock_, options);
   }
 
   virtual std::unique_ptr<Backend> BackendOf(const std::string& kind) {
     return *MakeBackend({.kind = kind, .threads = 1});
   }
+
+  virtual const Tokenizer* tokenizer() { return nullptr; }
 
   static Request Generate(std::vector<int32_t> prompt, int32_t max_tokens) {
     Request request;

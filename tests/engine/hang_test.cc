@@ -10,8 +10,10 @@ namespace {
 // Hangs in its third Sample until it is told to go on.
 class HangingBackend : public test::ForwardingBackend {
  public:
-  explicit HangingBackend(std::unique_ptr<Backend> inner) : ForwardingBackend(*inner), owned_(std::move(inner)) {}
+  HangingBackend(std::unique_ptr<Backend> inner, bool queues)
+      : ForwardingBackend(*inner), owned_(std::move(inner)), queues_(queues) {}
 
+  bool queues() const override { return queues_; }
   void Sample(const Rows& logits, absl::Span<const SampleRow> rows, absl::Span<SampleResult> results) override {
     if (++samples_ == 3) {
       hangs.Notify();
@@ -24,20 +26,21 @@ class HangingBackend : public test::ForwardingBackend {
 
  private:
   std::unique_ptr<Backend> owned_;
+  const bool queues_;
   int samples_ = 0;
 };
 
-class HangTest : public EngineTest {
+class HangTest : public EngineTest, public testing::WithParamInterface<bool> {
  protected:
   std::unique_ptr<Backend> BackendOf(const std::string& kind) override {
-    auto backend = std::make_unique<HangingBackend>(EngineTest::BackendOf(kind));
+    auto backend = std::make_unique<HangingBackend>(EngineTest::BackendOf(kind), GetParam());
     backend_ = backend.get();
     return backend;
   }
   HangingBackend* backend_ = nullptr;
 };
 
-TEST_F(HangTest, AnotherThreadEndsTheCallsAndTheEnginesOwnIsNotHeardAnyMore) {
+TEST_P(HangTest, AnotherThreadEndsTheCallsAndTheEnginesOwnIsNotHeardAnyMore) {
   Health health;
   Start(1, {.health = &health});
   std::vector<std::shared_ptr<Call>> calls = {Submit(Generate({1, 2, 3}, 100)), Submit(Generate({4}, 100))};
@@ -61,6 +64,8 @@ TEST_F(HangTest, AnotherThreadEndsTheCallsAndTheEnginesOwnIsNotHeardAnyMore) {
   }
   EXPECT_EQ(health.step_began(), TimePoint());
 }
+
+INSTANTIATE_TEST_SUITE_P(WhetherOrNotItQueues, HangTest, testing::Bool());
 
 }  // namespace
 }  // namespace barista

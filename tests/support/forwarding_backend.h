@@ -15,6 +15,7 @@ class ForwardingBackend : public Backend {
   std::string_view name() const override { return inner_.name(); }
   std::string Describe() const override { return inner_.Describe(); }
   int threads() const override { return inner_.threads(); }
+  bool queues() const override { return inner_.queues(); }
   DType activation_dtype() const override { return inner_.activation_dtype(); }
   DType ring_dtype(DType weights) const override { return inner_.ring_dtype(weights); }
 
