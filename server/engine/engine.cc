@@ -80,6 +80,7 @@ void Engine::Stop() {
   }
   if (options_.drift.replay != nullptr) options_.drift.replay->Stop();
   if (thread_.joinable()) thread_.join();
+  if (ahead_) Step();  // where the engine was driven by hand
   while (true) {
     RunPosted();
     TakeSubmitted();
@@ -228,13 +229,13 @@ void Engine::Run() {
     const bool worked = Step();
     if (options_.health != nullptr) options_.health->StepEnded();
     absl::MutexLock lock(&mutex_);
+    if (ahead_) continue;  // what woke the engine is not looked at before
     if (stop_) return;
     if (!worked && submitted_.empty() && !woken_) {
       // Deadlines of calls that wait or are paused are looked at this often when nothing else happens.
       const bool soon = !calls_.empty() || tiers_.ticking();
       wake_.WaitWithTimeout(&mutex_, soon ? absl::Milliseconds(20) : absl::Seconds(1));
     }
-    woken_ = false;
   }
 }
 

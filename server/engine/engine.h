@@ -121,6 +121,7 @@ class Engine {
   };
 
   // The phases of a step, in order.
+  bool Prepare();
   void RunPosted();
   void TakeSubmitted();
   void PostInternal(std::function<void()> work);
@@ -147,11 +148,20 @@ class Engine {
   void TakeFed();  // what Append calls were fed
   bool Plan();     // false: nothing to run
   void Forward();  // and delivers late tokens beside it
+  // run_ahead.cc: what the device may draw in this step without the host, if all of it; the step that was launched
+  // ahead, instead of Plan and Forward; whether the next one may be; and what was drawn.
+  absl::Span<const SampleRow> Draws();
+  void GoOn();
+  bool MayGoOn();
+  bool MayGoOn(const ActiveCall& active, TimePoint now) const;
+  void TakeDrawn();
   void ScorePrompts();
   void AfterForward();
   void SampleAll();
   void SampleTile(absl::Span<const Due> dues);  // whose rows are at most logits_rows_max
   void SampleRows(absl::Span<const Due> dues, const Rows& logits);
+  // What the choice draws at `position`.
+  static SampleRow RowOf(const ActiveCall& active, int32_t choice, int64_t position);
   void Classify(ActiveCall& active);
 
   // Events that a step may send for the call.
@@ -229,6 +239,9 @@ class Engine {
   std::vector<Segment> segments_;  // beside plan_, those of drafted tokens between
   std::vector<int32_t> tokens_;
   std::vector<Due> due_, tile_, reached_;
+  std::vector<Due> drawn_;  // rows that the device draws, in order; none: the host has them sampled
+  bool ahead_ = false;      // the step after the one in hand is under way, with the same rows
+  int ahead_steps_ = 0;     // since the last plan
   std::vector<SampleRow> sample_rows_;
   std::vector<SampleResult> sample_results_;
   std::vector<int32_t> sample_slots_;

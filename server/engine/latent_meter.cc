@@ -24,7 +24,7 @@ LatentMeter::LatentMeter(const Model& model, int64_t steps, Metrics& metrics)
 }
 
 absl::Span<const int32_t> LatentMeter::RowsOf(uint64_t step, int64_t rows) {
-  if (steps_ == 0 || layers_.empty() || step % steps_ != 0) return {};
+  if (!Measures(step)) return {};
   row_ = static_cast<int32_t>(step / steps_ % rows);
   return {&row_, 1};
 }

@@ -15,6 +15,8 @@ class LatentMeter {
   // A row each `steps` steps; 0: never. Adds the model's layers to the metrics.
   LatentMeter(const Model& model, int64_t steps, Metrics& metrics);
 
+  // Whether one of step number `step` is.
+  bool Measures(uint64_t step) const { return steps_ != 0 && !layers_.empty() && step % steps_ == 0; }
   // Which of the rows of step number `step` is measured: one, or none. Valid until the next call.
   absl::Span<const int32_t> RowsOf(uint64_t step, int64_t rows);
   // After the Forward that RowsOf chose rows of: reads and exports them.

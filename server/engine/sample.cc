@@ -31,6 +31,7 @@ int32_t Engine::Draft(const ActiveCall& active, Choice& choice) {
 }
 
 void Engine::SampleAll() {
+  if (!drawn_.empty()) return TakeDrawn();
   due_.clear();
   const auto add = [this](ActiveCall* active, size_t c) {
     const std::unique_ptr<Speculation>& speculation = active->choices[c].speculation;
@@ -97,18 +98,25 @@ void Engine::SampleTile(absl::Span<const Due> dues) {
   }
 }
 
+SampleRow Engine::RowOf(const ActiveCall& active, int32_t c, int64_t position) {
+  const Choice& choice = active.choices[c];
+  const Request& request = active.request();
+  return {.params = &request.sampling,
+          .counts = choice.sequence.counts.counts(),
+          .forbidden = Forbidden(active, choice),
+          .choice = choice.sequence.draws + static_cast<uint64_t>(c),
+          .position = static_cast<uint64_t>(position),
+          .top_logprobs = request.logprobs,
+          .ends = active.end_ids,
+          .draws_left = int64_t{request.stop.max_tokens} - choice.generated - 1};
+}
+
 void Engine::SampleRows(absl::Span<const Due> dues, const Rows& logits) {
   sample_rows_.clear();
   for (const auto& [active, c, rows] : dues) {
-    const Choice& choice = active->choices[c];
-    const Request& request = active->request();
-    choice.sequence.lease.AssertOwner();
-    sample_rows_.push_back({.params = &request.sampling,
-                            .counts = choice.sequence.counts.counts(),
-                            .forbidden = Forbidden(*active, choice),
-                            .choice = choice.sequence.draws + static_cast<uint64_t>(c),
-                            .position = static_cast<uint64_t>(choice.sequence.position),
-                            .top_logprobs = request.logprobs});
+    const Sequence& sequence = active->choices[c].sequence;
+    sequence.lease.AssertOwner();
+    sample_rows_.push_back(RowOf(*active, c, sequence.position));
   }
   sample_results_.assign(dues.size(), SampleResult{});
   model_.backend().Sample(logits, sample_rows_, absl::MakeSpan(sample_results_));

@@ -6,19 +6,15 @@
 
 namespace barista {
 bool Engine::Step() {
-  RunPosted();
-  TakeSubmitted();
-  if (!device_error_.ok()) return EndAll(device_error_), false;
-  Reap();
-  ServeArriving();
-  TakeFed();  // of calls that have just got their session too
-  Admit();
-  tiers_.Balance(slots_wanted_, coming_up_);
-  tiers_.Tick();
-  Park();
+  if (!ahead_ && !Prepare()) return false;
   const TimePoint begin = clock_.Now();
-  bool worked = Plan();
-  plan_.empty() ? DeliverLate() : Forward();
+  bool worked = true;
+  if (ahead_) {
+    GoOn();
+  } else {
+    worked = Plan();
+    plan_.empty() ? DeliverLate() : Forward();
+  }
   if (worked) {
     ScorePrompts();
     AfterForward();
@@ -46,9 +42,28 @@ bool Engine::Step() {
     if (!active->ended) drift_probe_.Look(*active, false);
   }
   if (!DeviceFailed()) KeepAnchors();
-  RemoveEnded();
+  if (!ahead_) RemoveEnded();  // the step under way still names them
   UpdateGauges();
   return worked;
+}
+
+// What comes from outside, and whose turn it is. False: the device has failed.
+bool Engine::Prepare() {
+  {
+    absl::MutexLock lock(&mutex_);
+    woken_ = false;  // what comes from here on wakes the next step
+  }
+  RunPosted();
+  TakeSubmitted();
+  if (!device_error_.ok()) return EndAll(device_error_), false;
+  Reap();
+  ServeArriving();
+  TakeFed();  // of calls that have just got their session too
+  Admit();
+  tiers_.Balance(slots_wanted_, coming_up_);
+  tiers_.Tick();
+  Park();
+  return true;
 }
 
 bool Engine::Plan() {
@@ -127,7 +142,12 @@ void Engine::Forward() {
     }
   }
   const absl::Span<const int32_t> measured = latent_meter_.RowsOf(steps_, static_cast<int64_t>(tokens_.size()));
-  model_.Forward(segments_, tokens_, pool_, measured);
+  drawn_.clear();
+  ahead_steps_ = 0;
+  if (model_.Forward(segments_, tokens_, pool_, measured, Draws())) {
+    drawn_ = due_;
+    ahead_ = MayGoOn() && model_.Continue();
+  }
   DeliverLate();  // while the device computes: what follows waits for it
   if (!measured.empty()) latent_meter_.Observe();
 }
