@@ -15,6 +15,7 @@ HOT = [
     "DecodeKernel",
     "WindowDecodeKernel",
     "WindowPrefillKernel",
+    "WindowPrefillTilesKernel",
     "SplitKernel",
     "WholeKernel",
     "FloatKernel",
