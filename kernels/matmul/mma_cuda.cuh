@@ -18,6 +18,29 @@ __device__ inline float AddPair(float sum, uint32_t a, uint32_t b) {
   return sum + LowBf16(a) * LowBf16(b) + HighBf16(a) * HighBf16(b);
 }
 
+// Two floats as bf16, rounded to nearest.
+__device__ inline uint32_t PackBf16(float low, float high) {
+#ifdef __CUDA_ARCH__
+  uint32_t pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+#else
+  return uint32_t{ToBFloat16(low).bits} | uint32_t{ToBFloat16(high).bits} << 16;
+#endif
+}
+
+// Two floats as N pairs of bf16 that add up to them, the largest first: two terms leave less than 2^-17 of a float out,
+// three nothing. What is not finite becomes NaN.
+template <int N>
+__device__ void SplitBf16(float low, float high, uint32_t (&terms)[N]) {
+#pragma unroll
+  for (int n = 0; n < N; ++n) {
+    terms[n] = PackBf16(low, high);
+    low -= LowBf16(terms[n]);
+    high -= HighBf16(terms[n]);
+  }
+}
+
 // By shuffles, on any device. The same sums in an order of its own.
 __device__ inline void MmaBf16Portable(float (&d)[4], uint4 a, uint2 b) {
   const int row = Lane() / 4 * 4, column = Lane() % 4 * 8;
@@ -44,6 +67,22 @@ __device__ inline void MmaBf16(float (&d)[4], uint4 a, uint2 b) {
 #else
   MmaBf16Portable(d, a, b);
 #endif
+}
+
+// large + small += a b, both in terms as SplitBf16 makes them, less the products as small as what the longer split
+// leaves out. Only the leading product enters `large`: tensor cores do not round a sum but cut it, so the fewer
+// additions at a sum's full size, the better.
+template <int A, int B>
+__device__ void MmaTerms(float (&large)[4], float (&small)[4], const uint4 (&a)[A], const uint2 (&b)[B]) {
+  constexpr int kOrders = A > B ? A : B;
+#pragma unroll
+  for (int order = kOrders - 1; order >= 1; --order) {
+#pragma unroll
+    for (int i = 0; i < A; ++i) {
+      if (order - i >= 0 && order - i < B) MmaBf16(small, a[i], b[order - i]);
+    }
+  }
+  MmaBf16(large, a[0], b[0]);
 }
 
 }  // namespace barista

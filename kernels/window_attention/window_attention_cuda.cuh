@@ -72,5 +72,7 @@ void WithRingType(DType dtype, const Work& work) {
 
 void WindowDecodeCuda(const WindowAttentionArgs& args, const DeviceStep& step, CudaQueue& queue);
 void WindowPrefillCuda(const WindowAttentionArgs& args, const DeviceStep& step, CudaQueue& queue);
+// On the tensor cores, for rings of bf16; reads the rings and does not fill them.
+void WindowPrefillTilesCuda(const WindowAttentionArgs& args, const DeviceStep& step, CudaQueue& queue);
 
 }  // namespace barista

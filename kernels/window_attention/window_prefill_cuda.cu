@@ -1,8 +1,11 @@
-// Attention over the last tokens for chunks of prefills, against tiles of keys at absolute positions, so that a query's
-// sums are the same however its prompt is cut.
+// Attention over the last tokens for chunks of prefills in float, for rings of f32 and f16
+// (window_prefill_tiles_cuda.cu has those of bf16), against tiles of keys at absolute positions, so that a query's sums
+// are the same however its prompt is cut.
 //
 // A chunk reads window + C keys and values, from the ring before its segment and from the step's rows after: 2 E
 // elements each, through L2, once a query head. Operations a row: 4 window E.
+#include <type_traits>
+
 #include "kernels/cuda/tile_product.cuh"
 #include "kernels/window_attention/window_attention_cuda.cuh"
 
@@ -141,14 +144,21 @@ void Prefill(const WindowAttentionArgs& args, const DeviceStep& step, CudaQueue&
           .shared = static_cast<size_t>(shared),
           .name = "window_prefill"},
          WindowPrefillKernel<R>, step, a);
-  if (step.prefill_runs == 0) return;
-  Launch(queue, {.blocks_x = step.rows, .threads = kThreads, .name = "fill_rings"}, FillRingsKernel<R>, step, a);
 }
 
 }  // namespace
 
 void WindowPrefillCuda(const WindowAttentionArgs& args, const DeviceStep& step, CudaQueue& queue) {
-  WithRingType(args.keys.dtype, [&]<class R>(R) { Prefill<R>(args, step, queue); });
+  WithRingType(args.keys.dtype, [&]<class R>(R) {
+    if constexpr (std::is_same_v<R, BFloat16>) {
+      WindowPrefillTilesCuda(args, step, queue);
+    } else {
+      Prefill<R>(args, step, queue);
+    }
+    if (step.prefill_runs == 0) return;
+    Launch(queue, {.blocks_x = step.rows, .threads = kThreads, .name = "fill_rings"}, FillRingsKernel<R>, step,
+           WindowView<R>(args));
+  });
 }
 
 void WindowAttentionCuda(const WindowAttentionArgs& args, const DeviceStep& step, CudaQueue& queue) {

@@ -22,9 +22,9 @@ class TalkingBackend : public test::ForwardingBackend {
   bool queues() const override { return queues_; }
   absl::Status status() const override { return broken ? absl::InternalError("it broke") : absl::OkStatus(); }
   bool BeginStep(Segments segments, absl::Span<const int32_t> tokens, absl::Span<const int64_t> positions,
-                 bool may_replay) override {
+                 absl::Span<const SampleRow> draws) override {
     heard_.push_back("forward");
-    return ForwardingBackend::BeginStep(segments, tokens, positions, may_replay);
+    return ForwardingBackend::BeginStep(segments, tokens, positions, draws);
   }
   void Sample(const Rows& logits, absl::Span<const SampleRow> rows, absl::Span<SampleResult> results) override {
     heard_.push_back("sample");

@@ -140,7 +140,8 @@ TEST_P(WindowAttentionShapes, PrefillDecodeAndPrefillContinueOneAnother) {
   });
 }
 
-TEST_P(WindowAttentionShapes, CutsAtMultiplesOfTheChunkKeepTheBits) {
+// At multiples of the chunk; on a device anywhere.
+TEST_P(WindowAttentionShapes, CutsKeepTheBits) {
   const Inputs in = RandomInputs(GetParam(), 300, 23);
   ForEachTwin([&] {
     Problem<float> whole(in), cut(in);
@@ -150,6 +151,12 @@ TEST_P(WindowAttentionShapes, CutsAtMultiplesOfTheChunkKeepTheBits) {
     cut.Twin({{2, 192, 108, 192, true}});
     EXPECT_EQ(cut.y.values(), whole.y.values());
     EXPECT_EQ(cut.keys.values(2), whole.keys.values(2));
+    if (!test::OnDevice()) return;
+    Problem<float> elsewhere(in);
+    for (const auto& [row, rows] : {std::pair{0, 1}, {1, 98}, {99, 201}}) {
+      elsewhere.Twin({{2, row, rows, row, true}});
+    }
+    EXPECT_EQ(elsewhere.y.values(), whole.y.values());
   });
 }
 
@@ -159,6 +166,8 @@ INSTANTIATE_TEST_SUITE_P(All, WindowAttentionShapes,
                                            Shape{8, 8, 96, 128, 128, true, 0, DType::kBF16},
                                            Shape{8, 1, 100, 33, 40, false, 0.5, DType::kF16},
                                            Shape{7, 1, 20, 64, 64, true, 30, DType::kBF16},
+                                           Shape{2, 1, 130, 20, 30, false, 0, DType::kBF16},
+                                           Shape{3, 1, 88, 33, 40, false, 0, DType::kBF16},
                                            Shape{2, 1, 64, 600, 600, false, 0, DType::kF32}));
 
 TEST(WindowAttention, NeighboursInTheBatchDoNotChangeTheBits) {
@@ -170,6 +179,27 @@ TEST(WindowAttention, NeighboursInTheBatchDoNotChangeTheBits) {
       alone.Twin({{1, 37, 63, 0, prefill}});
       alone.Twin({{5, 0, 37, 0, prefill}});
       EXPECT_EQ(together.y.values(), alone.y.values());
+    });
+  }
+}
+
+// On a device a key, value or query that is not finite shows in the rows that see it and in no other.
+TEST(WindowAttention, NanReachesTheRowsThatSeeItAlone) {
+  constexpr int64_t kRow = 100, kWindow = 40, kE = 20;
+  for (const int which : {0, 1, 2}) {
+    Inputs in = RandomInputs({2, 1, kE, kWindow, kWindow, false, 0, DType::kBF16}, 200, 27);
+    (which == 0 ? in.q[kRow * 2 * kE] : which == 1 ? in.k[kRow * kE] : in.v[kRow * kE]) = NAN;
+    ForEachTwin([&] {
+      if (!test::OnDevice()) return;
+      Problem<float> run(in);
+      run.Twin({{0, 0, 90, 0, true}});
+      run.Twin({{0, 90, 110, 90, true}});
+      const std::vector<double> y = run.y.values();
+      for (int64_t t = 0; t < 200; ++t) {
+        const bool seen = t >= kRow && t < kRow + (which == 0 ? 1 : kWindow);
+        EXPECT_EQ(std::isnan(y[t * 2 * kE]), seen) << "row " << t;
+        EXPECT_EQ(std::isfinite(y[t * 2 * kE + kE + 1]), !seen || which == 0) << "row " << t;
+      }
     });
   }
 }

@@ -14,6 +14,7 @@ import sys
 HOT = [
     "AttendDecodeKernel",
     "WindowPrefillKernel",
+    "WindowPrefillTilesKernel",
     "SplitKernel",
     "NormSplitKernel",
     "PackNormKernel",
