@@ -8,6 +8,10 @@
 namespace barista {
 
 absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const BackendOptions& options) {
+  if (options.kind == "auto") {
+    absl::StatusOr<std::unique_ptr<Backend>> cuda = MakeCudaBackend(options);
+    if (!absl::IsFailedPrecondition(cuda.status())) return cuda;
+  }
   if (options.kind == "auto" || options.kind == "cpu") return CpuBackend::Create(options);
   if (options.kind == "ref") return MakeRefBackend();
   if (options.kind == "cuda") return MakeCudaBackend(options);

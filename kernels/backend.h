@@ -143,7 +143,7 @@ class Backend {
 };
 
 struct BackendOptions {
-  std::string kind = "auto";     // auto, cpu, ref, cuda
+  std::string kind = "auto";     // cpu, ref, cuda; auto: cuda where this build and machine have it, else cpu
   int threads = 0;               // cpu: worker threads, the caller included; 0 = one a core this process may use
   std::string cpu_isa = "auto";  // cpu: auto, or a lower instruction set than the machine's, for tests: amx,
                                  // avx512bf16, avx512, avx2, portable

@@ -47,8 +47,9 @@ int Fail(int code, const absl::Status& status) {
   return code;
 }
 
-ModelOptions OptionsFor(const ServerConfig& config, const ModelConfig& model) {
+ModelOptions OptionsFor(const ServerConfig& config, const ModelConfig& model, const Backend& backend) {
   ModelOptions options;
+  options.logits_rows_max = ModelOptions::LogitsRowsFor(backend);
   options.weights = WeightFormatNamed(config.weights_dtype).value_or(WeightFormat());
   options.rows_max = model.task == Task::kClassification ? config.limits.classify_tokens_max : config.step_tokens_max;
   options.max_positions = config.max_positions > 0            ? config.max_positions
@@ -350,7 +351,7 @@ int Main(const std::vector<std::string>& args) {
   const absl::StatusOr<std::unique_ptr<Backend>> backend =
       MakeBackend({.kind = config->backend, .threads = static_cast<int>(config->threads), .cpu_isa = config->cpu_isa});
   if (!backend.ok()) return Fail(kConfig, backend.status());
-  const ModelOptions options = OptionsFor(*config, (*checkpoint)->config());
+  const ModelOptions options = OptionsFor(*config, (*checkpoint)->config(), **backend);
 
   // Before anything is loaded: whether the weights and a session fit at all.
   const MemoryRoom room = {.host = AvailableMemoryBytes(), .device = (*backend)->FreeDeviceBytes()};

@@ -22,8 +22,9 @@ for arg in "$@"; do
   esac
 done
 
-TESTS=(device_memory_test mma_test norm_test activation_test embedding_test rotary_test conv1d_test rglru_test latte_test window_attention_test
-  matmul_test sampling_test golden_test chain_test decode_graphs_test engine_device_test)
+KERNEL_TESTS=(mma_test norm_test activation_test embedding_test rotary_test conv1d_test rglru_test slot_rows_test attend_test latte_test
+  window_attention_test matmul_test sampling_test)
+TESTS=(device_memory_test "${KERNEL_TESTS[@]}" golden_test chain_test decode_graphs_test engine_device_test)
 
 if [[ -n $bundle ]]; then
   with=(env LD_LIBRARY_PATH="$bundle/lib")  # for test programs; server and client find it themselves
@@ -50,7 +51,7 @@ if [[ -z $quick ]]; then
   sanitizer=$(command -v compute-sanitizer || echo build/cuda/toolkit/bin/compute-sanitizer)
   if [[ -x $sanitizer ]]; then
     for tool in memcheck racecheck synccheck initcheck; do
-      for test in latte_test window_attention_test matmul_test sampling_test; do
+      for test in "${KERNEL_TESTS[@]}"; do
         check "$tool:$test" "${with[@]}" "$sanitizer" --tool="$tool" --error-exitcode=9 "$bin/$test" --gtest_brief=1
       done
     done

@@ -12,6 +12,7 @@
 
 #include "kernels/matmul/mma_cuda.cuh"
 #include "kernels/matmul/product_tiles_cuda.h"
+#include "kernels/matmul/round_tile_cuda.cuh"
 
 namespace barista {
 namespace {
@@ -20,19 +21,6 @@ constexpr int kSlicesMax = 8;
 constexpr int kSplitThreads = 32 * kSlicesMax;
 constexpr int kWarpsOut = 4, kWarpsBatch = 2;  // of a block that does not split
 constexpr int kWholeThreads = 32 * kWarpsOut * kWarpsBatch;
-
-__device__ uint32_t PackPair(float low, float high) {
-  return uint32_t{ToBFloat16(low).bits} | uint32_t{ToBFloat16(high).bits} << 16;
-}
-
-// This lane's share of tile (tile, tile_in) of x: columns c, c + 1 and c + 8, c + 9 of a row; zero beyond the matrix.
-__device__ uint2 RoundTile(const DeviceRows& x, int64_t rows, int64_t in, int tile, int tile_in) {
-  const int64_t row = int64_t{tile} * kTileBatch + Lane() / 4, c = int64_t{tile_in} * kTileIn + Lane() % 4 * 2;
-  if (row >= rows) return {0, 0};
-  const float* from = x.row(row);
-  const auto at = [&](int64_t i) { return i < in ? from[i] : 0.0f; };
-  return {PackPair(at(c), at(c + 1)), PackPair(at(c + 8), at(c + 9))};
-}
 
 // This lane's share of tile (tile, tile_in) of x, which is
 // the product's own rows, rounded on the way,
@@ -68,7 +56,7 @@ struct NormedX {
       if (blockIdx.x == 0) norm.y.row(row)[d] = value;
       return value;
     };
-    for (int d = 2 * Lane(); d < stride; d += 64) pairs[(WarpIndex() * stride + d) / 2] = PackPair(at(d), at(d + 1));
+    for (int d = 2 * Lane(); d < stride; d += 64) pairs[(WarpIndex() * stride + d) / 2] = PackBf16(at(d), at(d + 1));
   }
   __device__ uint2 operator()(const Product& p, int, int tile_in) const {
     const int row = Lane() / 4, c = p.first_column + tile_in * kTileIn + Lane() % 4 * 2;
@@ -279,38 +267,6 @@ __global__ void __launch_bounds__(kWholeThreads) WholeKernel(const __grid_consta
   }
 }
 
-__global__ void PackKernel(const __grid_constant__ Packings packings) {
-  WaitForLaunchBefore();
-  LetNextLaunchBegin();
-  int i = packings.count - 1;
-  while (packings.of[i].first_block > static_cast<int>(blockIdx.x)) --i;
-  const Packing& p = packings.of[i];
-  const int n = (static_cast<int>(blockIdx.x) - p.first_block) * Warps() + WarpIndex();
-  const int tile = n / p.tiles_in, tile_in = n % p.tiles_in;
-  if (tile * kTileBatch >= p.rows) return;
-  p.packed[int64_t{n} * 32 + Lane()] = RoundTile(p.x, p.rows, p.in, tile, tile_in);
-}
-
-// The norm of a tile of rows a block, a warp a row, packed; the floats too.
-__global__ void __launch_bounds__(32 * kTileBatch)
-    PackNormKernel(const __grid_constant__ DeviceNorm norm, int64_t rows, int tiles_in, uint2* packed) {
-  WaitForLaunchBefore();
-  LetNextLaunchBegin();
-  const int64_t row = int64_t{blockIdx.x} * kTileBatch + WarpIndex();
-  uint2* to = packed + int64_t{blockIdx.x} * tiles_in * 32 + WarpIndex() * 4;
-  if (row >= rows) {
-    for (int n = Lane(); n < tiles_in * 4; n += 32) to[n / 4 * 32 + n % 4] = {0, 0};
-    return;
-  }
-  const NormOfRow normed(norm, norm.x.row(row));
-  float* y = norm.y.row(row);
-  const auto at = [&](int d) { return d < norm.D ? y[d] = normed.At(d) : 0.0f; };
-  for (int n = Lane(); n < tiles_in * 4; n += 32) {
-    const int c = n / 4 * kTileIn + n % 4 * 2;
-    to[n / 4 * 32 + n % 4] = {PackPair(at(c), at(c + 1)), PackPair(at(c + 8), at(c + 9))};
-  }
-}
-
 // Deals blocks of `units` units each to the products; their number.
 int64_t Deal(Products& products, int units) {
   int blocks = 0;
@@ -387,27 +343,6 @@ bool NormedTileFits(int64_t D) {
 
 void RunNormTileProducts(Products products, WeightForm form, const DeviceNorm& norm, CudaQueue& queue) {
   WithForm(form, [&]<WeightForm kForm> { NormSplit<kForm>(products, norm, queue); });
-}
-
-void PackRows(Packings packings, CudaQueue& queue) {
-  constexpr int kWarps = 8;
-  int blocks = 0;
-  for (int i = 0; i < packings.count; ++i) {
-    Packing& p = packings.of[i];
-    p.first_block = blocks;
-    blocks += static_cast<int>(CeilDiv<int64_t>(CeilDiv<int64_t>(p.rows, kTileBatch) * p.tiles_in, kWarps));
-  }
-  Launch(queue, {.blocks_x = blocks, .threads = 32 * kWarps, .overlaps = true, .name = "pack_rows"}, PackKernel,
-         packings);
-}
-
-void PackNormedRows(const DeviceNorm& norm, int64_t rows, uint2* packed, CudaQueue& queue) {
-  Launch(queue,
-         {.blocks_x = CeilDiv<int64_t>(rows, kTileBatch),
-          .threads = 32 * kTileBatch,
-          .overlaps = true,
-          .name = "pack_normed_rows"},
-         PackNormKernel, norm, rows, CeilDiv(norm.D, kTileIn), packed);
 }
 
 }  // namespace barista

@@ -33,16 +33,34 @@ struct Best {
 
 __device__ bool BelowInfinity(float z) { return z < kInfinity; }
 
+// f(id, logit) of all of a row, 16 bytes a load where rows begin at multiples of that.
+template <class F>
+__device__ void ForEachLogit(const float* z, int64_t vocab, const F& f) {
+  if (vocab % 4 != 0) {
+#pragma unroll 8
+    for (int64_t i = threadIdx.x; i < vocab; i += kThreads) f(i, z[i]);
+    return;
+  }
+#pragma unroll 8
+  for (int64_t i = 4 * threadIdx.x; i < vocab; i += 4 * kThreads) {
+    const float4 four = *reinterpret_cast<const float4*>(z + i);
+    f(i, four.x);
+    f(i + 1, four.y);
+    f(i + 2, four.z);
+    f(i + 3, four.w);
+  }
+}
+
 // Largest logit, the lowest of equal ids.
 __device__ Best FindBest(const float* z, int64_t vocab, RowScratch& s) {
   unsigned long long best = 0;
   bool broken = false;
-  for (int64_t i = threadIdx.x; i < vocab; i += kThreads) {
-    broken = broken || !BelowInfinity(z[i]);
+  ForEachLogit(z, vocab, [&](int64_t i, float logit) {
+    broken = broken || !BelowInfinity(logit);
     const unsigned long long rank =
-        static_cast<unsigned long long>(Ordered(z[i])) << 32 | (0xffffffffu - static_cast<uint32_t>(i));
+        static_cast<unsigned long long>(Ordered(logit)) << 32 | (0xffffffffu - static_cast<uint32_t>(i));
     if (rank > best) best = rank;
-  }
+  });
   const auto larger = [](unsigned long long a, unsigned long long b) { return a > b ? a : b; };
   best = BlockReduce(best, larger, s.parts);
   broken = __syncthreads_or(broken);
@@ -154,6 +172,7 @@ class Candidates {
   }
   __device__ unsigned long long Total() {
     unsigned long long sum = 0;
+#pragma unroll 4
     for (int64_t i = threadIdx.x; i < vocab_; i += kThreads) sum += Mass(static_cast<int32_t>(i));
     return BlockReduce(sum, Sum(), s_.parts);
   }

@@ -23,6 +23,8 @@ struct ModelOptions {
   WeightFormat weights;
   int64_t rows_max = 512;        // tokens of one Forward, and of one Classify
   int64_t logits_rows_max = 64;  // rows of one Logits call
+  // The most of them that pay: where memory and time of a step are a card's, the head is read once for many rows.
+  static int64_t LogitsRowsFor(const Backend& backend) { return backend.queues() ? 256 : 64; }
   int64_t latent_rows_max = 1;   // rows of one Forward whose use of the latents is measured
   int64_t max_positions = 4096;  // of full_attention layers
 };

@@ -147,13 +147,14 @@ class Setup {
         clock_(threads == 1 && absl::GetFlag(FLAGS_cpu_time) ? ThreadTime : Now) {}
 
   void Decode(Point& point) const {
-    point.streams->Step();
+    point.streams->Step(true);
     const double end = clock_() + absl::GetFlag(FLAGS_seconds);
     for (double begin = clock_(), now; begin < end; begin = now) {
-      point.streams->Step();
+      point.streams->Step(true);
       now = clock_();
       point.seconds.push_back(now - begin);
     }
+    point.streams->Step();
   }
 
   void Prefill(Point& point) const {

@@ -35,6 +35,7 @@ class ShadowBackend : public test::ForwardingBackend {
   ShadowBackend(Backend& inner, std::vector<Carry> carries)
       : test::ForwardingBackend(inner), carries_(std::move(carries)) {}
 
+  void Attend(const AttendArgs& args) override { Backend::Attend(args); }  // one after the other
   void Latte(const LatteArgs& args) override;
   void Rglru(const RglruArgs& args) override;
 

@@ -19,6 +19,7 @@ absl::StatusOr<LoadedModel> LoadModel(const std::string& directory, const std::s
   absl::StatusOr<std::unique_ptr<Backend>> made = MakeBackend(backend);
   if (!made.ok()) return made.status();
   loaded.backend = *std::move(made);
+  options.logits_rows_max = ModelOptions::LogitsRowsFor(*loaded.backend);
   absl::StatusOr<std::unique_ptr<Model>> model = Model::Load(**checkpoint, *loaded.backend, options);
   if (!model.ok()) return model.status();
   loaded.model = *std::move(model);
@@ -33,7 +34,7 @@ Streams::Streams(LoadedModel& loaded, int32_t first_slot, int32_t count)
     : loaded_(loaded), random_(first_slot), slots_(count), pending_(count), segments_(count), results_(count) {
   std::iota(slots_.begin(), slots_.end(), first_slot);
   greedy_.temperature = 0;
-  rows_.assign(count, {.params = &greedy_});
+  rows_.assign(count, {.params = &greedy_, .draws_left = int64_t{1} << 40});
   prompt_.reserve(loaded.model->options().rows_max);
   Reset();
 }
@@ -62,17 +63,28 @@ void Streams::Read(int64_t tokens) {
   }
 }
 
-void Streams::Step() {
+void Streams::Step(bool more) {
+  bool drawn = ahead_;
+  if (!ahead_) drawn = Begin();
+  if (drawn) {
+    ahead_ = more && loaded_.model->Continue();
+    loaded_.model->TakeDraws(absl::MakeSpan(results_));
+    for (size_t i = 0; i < slots_.size(); ++i) pending_[i] = results_[i].token;
+  } else {
+    const size_t tile = static_cast<size_t>(loaded_.model->options().logits_rows_max);
+    for (size_t done = 0; done < slots_.size(); done += tile) {
+      const size_t count = std::min(tile, slots_.size() - done);
+      Sample(absl::MakeConstSpan(slots_).subspan(done, count), absl::MakeSpan(pending_).subspan(done, count));
+    }
+  }
+  ++position_;
+}
+
+bool Streams::Begin() {
   for (size_t i = 0; i < slots_.size(); ++i) {
     segments_[i] = {.slot = slots_[i], .row = static_cast<int32_t>(i), .rows = 1, .position = position_};
   }
-  loaded_.model->Forward(segments_, pending_, *loaded_.pool);
-  const size_t tile = static_cast<size_t>(loaded_.model->options().logits_rows_max);
-  for (size_t done = 0; done < slots_.size(); done += tile) {
-    const size_t count = std::min(tile, slots_.size() - done);
-    Sample(absl::MakeConstSpan(slots_).subspan(done, count), absl::MakeSpan(pending_).subspan(done, count));
-  }
-  ++position_;
+  return loaded_.model->Forward(segments_, pending_, *loaded_.pool, {}, rows_);
 }
 
 void Streams::Sample(absl::Span<const int32_t> slots, absl::Span<int32_t> tokens) {

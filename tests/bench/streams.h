@@ -1,4 +1,5 @@
-// Greedy streams run as the engine runs them, without the engine: one Forward, Logits and Sample a step.
+// Greedy streams run as the engine runs them, without the engine: one Forward, Logits and Sample a step, or a step that
+// draws on the device.
 #pragma once
 
 #include <memory>
@@ -33,12 +34,14 @@ class Streams {
   // The first session reads `tokens` random tokens as a prompt, in pieces of rows_max as the engine cuts them, and
   // draws its next token; the others become copies of it.
   void Read(int64_t tokens);
-  // Each decodes one token.
-  void Step();
+  // Each decodes one token. more: another Step follows before anything else happens to the model, so that a device may
+  // begin it already.
+  void Step(bool more = false);
 
   int64_t position() const { return position_; }  // of all of them
 
  private:
+  bool Begin();  // a step; true: it draws
   void Sample(absl::Span<const int32_t> slots, absl::Span<int32_t> tokens);
 
   LoadedModel& loaded_;
@@ -49,6 +52,7 @@ class Streams {
   std::vector<Segment> segments_;
   std::vector<SampleRow> rows_;
   std::vector<SampleResult> results_;
+  bool ahead_ = false;  // the next step has begun
 };
 
 }  // namespace barista::bench

@@ -32,7 +32,7 @@ class AheadBackend : public test::ForwardingBackend {
 class RunAheadTest : public EngineTest {
  protected:
   void SetUp() override {
-    if (!test::HasDevice()) GTEST_SKIP() << "no device";
+    if (!test::HasDevice()) return;  // a build for cards on a machine without one
   }
   std::unique_ptr<Backend> BackendOf(const std::string& kind) override {
     auto backend = std::make_unique<AheadBackend>(test::MakeBackendUnderTest({.kind = kind}), may_);
