@@ -39,6 +39,7 @@ struct LinearCall {
   Rows x;  // [R, in]
   Rows y;  // [R, out]; not x
   bool accumulate = false;
+  bool for_products = false;  // y is read by the next product and by nothing else; of one call of a Multiply at most
 };
 
 // The largest step that a model will ask for.

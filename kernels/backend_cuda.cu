@@ -97,7 +97,7 @@ absl::StatusOr<int64_t> CudaBackend::Reserve(const StepSizes& sizes) {
       CudaSampler::Create(sizes.logits_rows, sizes.rows, sizes.vocab);
   if (!sampler.ok()) return sampler.status();
   sampler_ = *std::move(sampler);
-  const absl::Status matmul = matmul_.Reserve(std::max(sizes.rows, sizes.logits_rows), 2 * in_max_);
+  const absl::Status matmul = matmul_.Reserve(std::max(sizes.rows, sizes.logits_rows), in_max_);
   if (!matmul.ok()) return matmul;
   return DeviceBytes() - before;
 }
@@ -155,7 +155,9 @@ void CudaBackend::Rotate(const RotateArgs& args) {
 void CudaBackend::Attend(const AttendArgs& args) {
   AttendArgs on_device = args;
   on_device.positions = {step_->positions, args.positions.size()};
-  AttendCuda(on_device, *step_, angles(), workspace(), queue_);
+  const bool packs = args.for_products && step_->prefill_runs == 0;
+  const Rows y = args.latte.has_value() ? args.latte->y : args.window.has_value() ? args.window->y : Rows{};
+  AttendCuda(on_device, *step_, angles(), workspace(), matmul_.TargetFor(packs ? y : Rows{}), queue_);
 }
 
 void CudaBackend::Copy(void* dst, const void* src, size_t bytes) {

@@ -53,7 +53,9 @@ class CudaBackend : public Backend {
     matmul_.NormMultiply(norm, calls, queue_);
   }
   void Conv1d(const Conv1dArgs& args) override { Conv1dCuda(args, *step_, queue_); }
-  void Rglru(const RglruArgs& args) override { RglruCuda(args, *step_, queue_); }
+  void Rglru(const RglruArgs& args) override {
+    RglruCuda(args, *step_, matmul_.TargetFor(args.for_products ? args.y : Rows{}), queue_);
+  }
   void Rotate(const RotateArgs& args) override;
   void GroupSoftmax(const GroupSoftmaxArgs& args) override { GroupSoftmaxCuda(args, queue_, {}); }
   void Latte(const LatteArgs& args) override { LatteCuda(args, *step_, workspace(), queue_); }

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "absl/types/span.h"
+#include "kernels/cuda/packed_rows.h"
 #include "kernels/latte/latte.h"
 #include "kernels/rotary/rotary.h"
 #include "kernels/view.h"
@@ -29,6 +30,7 @@ struct AttendArgs {
   std::optional<LatteArgs> latte;
   std::optional<BidirectionalLatteArgs> bidirectional;
   std::optional<WindowAttentionArgs> window;  // its q and k are turned in place
+  bool for_products = false;                  // y is read by the next product and by nothing else
 
   // Rows of v, y, or of queries and keys, turned by sign * t.
   RotateArgs Turn(const Rows& x, const Rows& y, int64_t head_dim, int sign) const {
@@ -37,8 +39,9 @@ struct AttendArgs {
 };
 
 // float, in the queue's order; all pointers of the device, the positions' too. The segments are those of `step`.
-// angles: of the step's rows (AnglesCuda), where anything turns; workspace: as LatteCuda's.
+// angles: of the step's rows (AnglesCuda), where anything turns; workspace: as LatteCuda's; packed: y once more, of a
+// step of decodes alone.
 void AttendCuda(const AttendArgs& args, const DeviceStep& step, const float* angles, float* workspace,
-                CudaQueue& queue);
+                const PackedRows& packed, CudaQueue& queue);
 
 }  // namespace barista

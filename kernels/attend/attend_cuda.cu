@@ -6,6 +6,7 @@
 #include "kernels/activation/activation.h"
 #include "kernels/activation/activation_cuda.cuh"
 #include "kernels/attend/attend.h"
+#include "kernels/cuda/packed_rows.cuh"
 #include "kernels/latte/latte_decode_cuda.cuh"
 #include "kernels/rotary/rotary_cuda.cuh"
 #include "kernels/window_attention/window_decode_cuda.cuh"
@@ -22,7 +23,8 @@ struct Turns {
 
 template <bool kLatents, bool kWindow, class R, int W, int S>
 __global__ void __launch_bounds__(kDecodeThreads, 2)
-    AttendDecodeKernel(DeviceStep step, Turns turns, LatteView latte, LatteState state, WindowView<R> window) {
+    AttendDecodeKernel(DeviceStep step, Turns turns, LatteView latte, LatteState state, WindowView<R> window,
+                       PackedRows packed) {
   WaitForLaunchBefore();
   LetNextLaunchBegin();
   const Run run = step.runs[blockIdx.x];
@@ -72,12 +74,19 @@ __global__ void __launch_bounds__(kDecodeThreads, 2)
         AttendWindow<W, S>(window, to, row, t, g, first, scratch);
       }
     }
+    if (packed.data != nullptr) {
+      const DeviceRows& y = kLatents ? latte.y : window.y;
+      const int count = (kLatents ? latte.share : window.share) * E;
+      for (int n = threadIdx.x; n < count; n += kDecodeThreads)
+        Put(packed, row, g * count + n, y.row(row)[g * count + n]);
+    }
   }
 }
 
 // What a decode does. Of a part that is not there the heads alone are set.
 struct Decodes {
   Turns turns;
+  PackedRows packed;
   LatteArgs latte;
   WindowAttentionArgs window;
 };
@@ -87,11 +96,11 @@ To HeadsOf(const From& a) {
   return {.heads = a.heads, .kv_heads = a.kv_heads, .head_dim = a.head_dim};
 }
 
-Decodes DecodesOf(const Turns& turns, const LatteArgs& latte) {
-  return {turns, latte, HeadsOf<WindowAttentionArgs>(latte)};
+Decodes DecodesOf(const Turns& turns, const PackedRows& packed, const LatteArgs& latte) {
+  return {turns, packed, latte, HeadsOf<WindowAttentionArgs>(latte)};
 }
-Decodes DecodesOf(const Turns& turns, const WindowAttentionArgs& window) {
-  return {turns, HeadsOf<LatteArgs>(window), window};
+Decodes DecodesOf(const Turns& turns, const PackedRows& packed, const WindowAttentionArgs& window) {
+  return {turns, packed, HeadsOf<LatteArgs>(window), window};
 }
 
 template <bool kLatents, bool kWindow, class R, int W, int S>
@@ -108,7 +117,7 @@ void LaunchDecodes(const Decodes& a, const DeviceStep& step, CudaQueue& queue) {
           .overlaps = true,
           .name = "attend_decode"},
          AttendDecodeKernel<kLatents, kWindow, R, W, S>, step, a.turns, latte, LatteState(a.latte),
-         WindowView<R>(a.window));
+         WindowView<R>(a.window), a.packed);
 }
 
 // S query heads of a group share what is read of the state; W elements of R are 16 bytes of it, or one where heads
@@ -127,13 +136,15 @@ void RunDecodes(const Decodes& a, const DeviceStep& step, CudaQueue& queue) {
   }
 }
 
-void RunDecodes(const AttendArgs& args, const DeviceStep& step, const float* angles, CudaQueue& queue) {
+void RunDecodes(const AttendArgs& args, const DeviceStep& step, const float* angles, const PackedRows& packed,
+                CudaQueue& queue) {
   if (step.decode_runs == 0) return;
   const Turns turns = {angles, static_cast<float>(args.p_scale), true, args.turn_values, args.turn_queries};
-  if (!args.window.has_value()) return RunDecodes<true, false, float>(DecodesOf(turns, *args.latte), step, queue);
+  if (!args.window.has_value())
+    return RunDecodes<true, false, float>(DecodesOf(turns, packed, *args.latte), step, queue);
   WithRingType(args.window->keys.dtype, [&]<class R>(R) {
-    if (!args.latte.has_value()) return RunDecodes<false, true, R>(DecodesOf(turns, *args.window), step, queue);
-    RunDecodes<true, true, R>({turns, *args.latte, *args.window}, step, queue);
+    if (!args.latte.has_value()) return RunDecodes<false, true, R>(DecodesOf(turns, packed, *args.window), step, queue);
+    RunDecodes<true, true, R>({turns, packed, *args.latte, *args.window}, step, queue);
   });
 }
 
@@ -162,17 +173,17 @@ void RunPrefills(const AttendArgs& args, const DeviceStep& step, float* workspac
 }  // namespace
 
 void AttendCuda(const AttendArgs& args, const DeviceStep& step, const float* angles, float* workspace,
-                CudaQueue& queue) {
-  RunDecodes(args, step, angles, queue);
+                const PackedRows& packed, CudaQueue& queue) {
+  RunDecodes(args, step, angles, packed, queue);
   RunPrefills(args, step, workspace, queue);
 }
 
 void LatteDecodeCuda(const LatteArgs& args, const DeviceStep& step, CudaQueue& queue) {
-  RunDecodes<true, false, float>(DecodesOf({}, args), step, queue);
+  RunDecodes<true, false, float>(DecodesOf({}, {}, args), step, queue);
 }
 
 void WindowDecodeCuda(const WindowAttentionArgs& args, const DeviceStep& step, CudaQueue& queue) {
-  WithRingType(args.keys.dtype, [&]<class R>(R) { RunDecodes<false, true, R>(DecodesOf({}, args), step, queue); });
+  WithRingType(args.keys.dtype, [&]<class R>(R) { RunDecodes<false, true, R>(DecodesOf({}, {}, args), step, queue); });
 }
 
 }  // namespace barista

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include "kernels/cuda/memory.h"
 #include "kernels/matmul/matmul_cuda.h"
@@ -23,6 +24,10 @@ int64_t FirstColumn(const LinearCall& call, const NormArgs& norm) {
 
 bool SameRows(const Packing& p, const LinearCall& call) {
   return p.x.data == call.x.data && p.x.stride == call.x.stride && p.rows == call.x.rows && p.in == call.x.cols;
+}
+bool SameRows(const Rows& rows, const LinearCall& call) {
+  return rows.data == call.x.data && rows.stride == call.x.stride && rows.rows == call.x.rows &&
+         rows.cols == call.x.cols;
 }
 
 Product ProductOf(const LinearCall& call) {
@@ -52,20 +57,36 @@ Product ProductOf(const LinearCall& call) {
 
 absl::Status CudaMatmul::Reserve(int64_t rows_max, int64_t in) {
   const size_t bytes = static_cast<size_t>(PackedBytes(rows_max, CeilDiv<int64_t>(in, kTileIn)));
-  if (bytes <= room_.size()) return absl::OkStatus();
-  absl::StatusOr<Buffer> room = AllocateDevice(bytes, "packed activations");
+  if (bytes <= made_.size()) return absl::OkStatus();
+  absl::StatusOr<Buffer> room = AllocateDevice(2 * bytes, "packed activations");  // several products' at once
   if (!room.ok()) return room.status();
+  absl::StatusOr<Buffer> made = AllocateDevice(bytes, "packed activations");
+  if (!made.ok()) return made.status();
   room_ = *std::move(room);
+  made_ = *std::move(made);
   return absl::OkStatus();
 }
 
+PackedRows CudaMatmul::TargetFor(const Rows& y) {
+  ready_ = {};
+  const int64_t tiles = y.cols / kTileIn;
+  // What lies behind the last column of a tile that is not full would be the last one's who made rows.
+  if (y.rows <= kDirectRowsMax || y.cols % kTileIn != 0 ||
+      static_cast<size_t>(PackedBytes(y.rows, tiles)) > made_.size()) {
+    return {};
+  }
+  ready_ = y;
+  return {reinterpret_cast<BFloat16*>(made_.data()), static_cast<int>(tiles)};
+}
+
 void CudaMatmul::Multiply(absl::Span<const LinearCall> calls, CudaQueue& queue) {
+  const Rows ready = std::exchange(ready_, {});
   for (const WeightForm form : kAllWeightForms) {
     together_.clear();
     for (const LinearCall& call : calls) {
       if (WeightOf(call).form() == form && call.x.rows > 0) together_.push_back(&call);
     }
-    if (!together_.empty()) RunTogether(together_, queue);
+    if (!together_.empty()) RunTogether(together_, ready, queue);
   }
 }
 
@@ -85,6 +106,7 @@ void CudaMatmul::NormMultiply(const NormArgs& norm, absl::Span<const LinearCall>
     NormCuda(norm, queue);
     return Multiply(calls, queue);
   }
+  ready_ = {};
   uint2* packed = reinterpret_cast<uint2*>(room_.data());
   Products products;
   for (const LinearCall& call : calls) {
@@ -92,6 +114,7 @@ void CudaMatmul::NormMultiply(const NormArgs& norm, absl::Span<const LinearCall>
     product.first_column = static_cast<int>(FirstColumn(call, norm));
     product.packed = packed + product.first_column / kTileIn * 32;
     product.packed_tiles_in = static_cast<int>(tiles);
+    if (call.for_products) product.ending.packed = TargetFor(call.y);
   }
   if (direct) return RunNormTileProducts(products, form, DeviceNorm(norm), queue);
   PackNormedRows(DeviceNorm(norm), rows, packed, queue);
@@ -99,7 +122,7 @@ void CudaMatmul::NormMultiply(const NormArgs& norm, absl::Span<const LinearCall>
 }
 
 // As many calls a launch as its parameters and the room for packed rows hold.
-void CudaMatmul::RunTogether(absl::Span<const LinearCall* const> calls, CudaQueue& queue) {
+void CudaMatmul::RunTogether(absl::Span<const LinearCall* const> calls, const Rows& ready, CudaQueue& queue) {
   const WeightForm form = WeightOf(*calls[0]).form();
   int64_t rows = 0;
   for (const LinearCall* call : calls) rows = std::max(rows, call->x.rows);
@@ -108,7 +131,7 @@ void CudaMatmul::RunTogether(absl::Span<const LinearCall* const> calls, CudaQueu
   Packings packings;
   size_t used = 0;
   const auto run = [&] {
-    if (packed) PackRows(packings, queue);
+    if (packings.count > 0) PackRows(packings, queue);
     if (IsTiled(form)) {
       RunTileProducts(products, form, rows, multiprocessors_, queue);
     } else {
@@ -121,6 +144,12 @@ void CudaMatmul::RunTogether(absl::Span<const LinearCall* const> calls, CudaQueu
     const size_t bytes = packed ? static_cast<size_t>(PackedBytes(call->x.rows, TilesIn(*call))) : 0;
     if (products.count == kProductsMax || used + bytes > room_.size()) run();
     Product& product = products.of[products.count++] = ProductOf(*call);
+    if (packed && SameRows(ready, *call)) {
+      product.packed = reinterpret_cast<const uint2*>(made_.data());
+      product.packed_tiles_in = product.tiles_in;
+      continue;
+    }
+    if (call->for_products) product.ending.packed = TargetFor(call->y);
     if (!packed) continue;
     int i = 0;
     while (i < packings.count && !SameRows(packings.of[i], *call)) ++i;

@@ -9,6 +9,7 @@
 #include "absl/types/span.h"
 #include "kernels/backend.h"
 #include "kernels/buffer.h"
+#include "kernels/cuda/packed_rows.h"
 #include "kernels/cuda/queue.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/matmul/quantize.h"
@@ -53,19 +54,24 @@ class CudaMatmul {
  public:
   explicit CudaMatmul(int multiprocessors) : multiprocessors_(multiprocessors) {}
 
-  // Room for the packed rows of any product with `in` inputs. Call it after loading.
+  // Room for the packed rows of any product with up to `in` inputs. Call it after loading.
   absl::Status Reserve(int64_t rows_max, int64_t in);
 
   // As Backend::Multiply; every weight is a CudaLinear, and rows and inputs are within what was reserved.
   void Multiply(absl::Span<const LinearCall> calls, CudaQueue& queue);
   // As Backend::NormMultiply.
   void NormMultiply(const NormArgs& norm, absl::Span<const LinearCall> calls, CudaQueue& queue);
+  // Where y, which somebody is about to make, is to be packed for the product that comes next; empty: nowhere, it is
+  // packed there.
+  PackedRows TargetFor(const Rows& y);
 
  private:
-  void RunTogether(absl::Span<const LinearCall* const> calls, CudaQueue& queue);
+  void RunTogether(absl::Span<const LinearCall* const> calls, const Rows& ready, CudaQueue& queue);
 
   int multiprocessors_;
-  Buffer room_;
+  Buffer room_;  // of what a product packs
+  Buffer made_;  // of what came packed
+  Rows ready_;   // lies there, until the next product
   std::vector<const LinearCall*> together_;
 };
 

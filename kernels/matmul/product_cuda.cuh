@@ -9,6 +9,7 @@
 #include "kernels/activation/activation_cuda.cuh"
 #include "kernels/cuda/device.cuh"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/packed_rows.cuh"
 
 namespace barista {
 
@@ -22,17 +23,22 @@ struct Ending {
     if (row >= rows || o >= out) return;
     const float value = Value(o, sum);
     float& place = y.row(row)[o];
-    place = activated ? Apply(act, value) : (accumulate ? place + value : value);
+    const float result = activated ? Apply(act, value) : (accumulate ? place + value : value);
+    place = result;
+    Put(packed, row, o, result);
   }
   __device__ void Gated(int64_t row, int64_t o, float gate, float up) const {
     if (row >= rows || o >= out) return;
-    y.row(row)[o] = Apply(act, Value(o, gate)) * Value(out + o, up);
+    const float result = Apply(act, Value(o, gate)) * Value(out + o, up);
+    y.row(row)[o] = result;
+    Put(packed, row, o, result);
   }
   __device__ float Value(int64_t o, float sum) const {
     return scale != nullptr ? fmaf(sum, scale[o], bias[o]) : sum + bias[o];  // rounded alike in every kernel
   }
 
   DeviceRows y;
+  PackedRows packed;             // of y, for the product that reads it next
   const float* bias = nullptr;   // [out], twice that where gated
   const float* scale = nullptr;  // of quantised weights, as many
   int64_t rows = 0, out = 0;

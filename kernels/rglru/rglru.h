@@ -4,6 +4,7 @@
 // State of a slot: h [D].
 #pragma once
 
+#include "kernels/cuda/packed_rows.h"
 #include "kernels/view.h"
 
 namespace barista {
@@ -18,6 +19,7 @@ struct RglruArgs {
   Rows input_gate;                   // [R, D] before the sigmoid
   Rows a_gate;                       // [R, D] before the sigmoid
   Rows y;                            // [R, D] = h_t; may be x
+  bool for_products = false;         // y is read by the next product and by nothing else
   SlotArray h;                       // [D]; updated
 };
 
@@ -25,7 +27,7 @@ template <class T>
 void RglruRef(const RglruArgs& args);
 // float; columns [begin, end) of D for all segments, on the calling thread.
 void RglruCpu(const RglruArgs& args, int64_t begin, int64_t end);
-// float, in the queue's order; all pointers of the device. The segments are those of `step`.
-void RglruCuda(const RglruArgs& args, const DeviceStep& step, CudaQueue& queue);
+// float, in the queue's order; all pointers of the device. The segments are those of `step`. packed: y once more.
+void RglruCuda(const RglruArgs& args, const DeviceStep& step, const PackedRows& packed, CudaQueue& queue);
 
 }  // namespace barista

@@ -4,6 +4,7 @@
 #include "kernels/cuda/device.cuh"
 #include "kernels/cuda/device_step.h"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/packed_rows.cuh"
 #include "kernels/rglru/rglru.h"
 
 namespace barista {
@@ -26,7 +27,7 @@ __device__ Gates GatesOf(float x, float input_gate, float a_gate, float softplus
 }
 
 __global__ void RglruKernel(DeviceStep step, const float* softplus_a, int64_t D, DeviceRows x, DeviceRows input_gate,
-                            DeviceRows a_gate, DeviceRows y, DeviceSlots<float> state) {
+                            DeviceRows a_gate, DeviceRows y, PackedRows packed, DeviceSlots<float> state) {
   WaitForLaunchBefore();
   LetNextLaunchBegin();
   Shared shared;
@@ -49,6 +50,7 @@ __global__ void RglruKernel(DeviceStep step, const float* softplus_a, int64_t D,
       const Gates g = gates[i * kChannels + Lane()];
       h = g.reset ? g.add : g.keep * h + g.add;
       y.row(run.row + first + i)[d] = h;
+      Put(packed, run.row + first + i, d, h);
       if (run.segments > 1) state.slot(step.segments[run.segment + first + i].slot)[d] = h;
     }
     __syncthreads();
@@ -56,7 +58,7 @@ __global__ void RglruKernel(DeviceStep step, const float* softplus_a, int64_t D,
   if (mine && WarpIndex() == 0 && run.segments == 1) state.slot(step.segments[run.segment].slot)[d] = h;
 }
 
-void LaunchRuns(const RglruArgs& a, const DeviceStep& step, int warps, CudaQueue& queue) {
+void LaunchRuns(const RglruArgs& a, const DeviceStep& step, int warps, const PackedRows& packed, CudaQueue& queue) {
   Launch(queue,
          {.blocks_x = CeilDiv<int64_t>(a.x.cols, kChannels),
           .blocks_y = step.decode_runs + step.prefill_runs,
@@ -65,13 +67,13 @@ void LaunchRuns(const RglruArgs& a, const DeviceStep& step, int warps, CudaQueue
           .overlaps = true,
           .name = "rglru"},
          RglruKernel, step, static_cast<const float*>(a.softplus_a), a.x.cols, DeviceRows(a.x),
-         DeviceRows(a.input_gate), DeviceRows(a.a_gate), DeviceRows(a.y), DeviceSlots<float>(a.h));
+         DeviceRows(a.input_gate), DeviceRows(a.a_gate), DeviceRows(a.y), packed, DeviceSlots<float>(a.h));
 }
 
 }  // namespace
 
-void RglruCuda(const RglruArgs& a, const DeviceStep& step, CudaQueue& queue) {
-  LaunchRuns(a, step, step.prefill_runs > 0 ? 8 : 1, queue);
+void RglruCuda(const RglruArgs& a, const DeviceStep& step, const PackedRows& packed, CudaQueue& queue) {
+  LaunchRuns(a, step, step.prefill_runs > 0 ? 8 : 1, packed, queue);
 }
 
 }  // namespace barista

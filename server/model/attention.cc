@@ -44,6 +44,7 @@ Rows Model::Mix(int64_t layer, Segments segments, const NormWeights*& norm, cons
                   .input_gate = gates.Columns(0, D),
                   .a_gate = gates.Columns(D, D),
                   .y = y,
+                  .for_products = true,
                   .h = pool.array(layer, StateKind::kRglruH)});
   return y;
 }
@@ -78,7 +79,8 @@ void Model::Attention(int64_t layer, Segments segments, const NormWeights* norm,
                        .p_scale = c.latent_scale,
                        .turn_values = HasLatents(type) && c.value_position == ValuePosition::kVapor,
                        .turn_queries = HasSoftmaxAttention(type) && c.local_position == LocalPosition::kRope,
-                       .turned = rotated_.Slice(0, rows)};
+                       .turned = rotated_.Slice(0, rows),
+                       .for_products = true};
   if (type == LayerType::kBidirectional) {
     attend.bidirectional = {.segments = segments,
                             .heads = H,

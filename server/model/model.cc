@@ -305,7 +305,7 @@ void Model::Block(int64_t layer, Segments segments, int64_t rows, const StatePoo
 void Model::Mlp(int64_t layer, const NormWeights* norm, const Rows& x, const Rows& out, bool accumulate) {
   const LayerWeights& w = weights_.layers[layer];
   const Rows y = mlp_.Slice(0, x.rows);
-  Multiply(norm, x.rows, {{.weight = w.mlp_in.get(), .x = x, .y = y}});
+  Multiply(norm, x.rows, {{.weight = w.mlp_in.get(), .x = x, .y = y, .for_products = true}});
   backend_.Multiply({{.weight = w.mlp_out.get(), .x = y, .y = out, .accumulate = accumulate}});
 }
 

@@ -7,6 +7,7 @@
 #include "kernels/backend_ref.h"
 #include "tests/support/compare.h"
 #include "tests/support/device.h"
+#include "tests/support/packed_rows.h"
 #include "tests/support/random_data.h"
 
 namespace barista {
@@ -128,7 +129,14 @@ void OnDevice(Problem<float>& x, Segments segments) {
   float* of_step = reinterpret_cast<float*>(angles.data());
   AnglesCuda(args.positions, x.shape.E, args.theta, of_step, device.queue());
   const int64_t workspace = step.chunk_count * LatteWorkspaceBytes(x.shape.G, x.shape.M, x.shape.E);
-  AttendCuda(args, step, of_step, device.Workspace(std::max<int64_t>(workspace, 16)), device.queue());
+  const Rows y = x.y.view().Slice(0, static_cast<int64_t>(positions.size()));
+  const test::PackedBuffer packed(y.rows, y.cols);
+  const bool packs = step.prefill_runs == 0;
+  AttendCuda(args, step, of_step, device.Workspace(std::max<int64_t>(workspace, 16)),
+             packs ? packed.target() : PackedRows(), device.queue());
+  if (packs) {
+    EXPECT_TRUE(packed.Holds(y, device));
+  }
 }
 
 // As the parts' own tests; turned keys that a ring keeps in bf16 may fall to either side of a rounding boundary, 2^-9

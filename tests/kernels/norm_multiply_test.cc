@@ -74,5 +74,43 @@ TEST(NormMultiplyTest, IsTheNormAndThenTheProductsInEveryBit) {
   run(kKinds[0], NormKind::kRmsNorm, 5, 7000, {{0, 7000, 16}});  // more than a block's memory holds
 }
 
+// y of one product is x of the next: packed by who makes it, or by who reads it.
+TEST(ForProductsTest, WhoPacksChangesNoBit) {
+  if (!test::HasDevice()) return;  // a build for cards on a machine without one
+  Random random(29);
+  for (const Kind& kind : kKinds) {
+    for (const int64_t rows : {1, 8, 9, 30, 70}) {
+      for (const int64_t middle : {48, 50}) {
+        SCOPED_TRACE(testing::Message() << rows << " rows, " << middle << " between");
+        std::vector<Weight> parts;
+        for (int i = 0; i < 2; ++i) parts.emplace_back(random, middle, 40, kind, false, true);
+        const Weight second(random, 33, middle, kind);
+        const HostMatrix gate_up[] = {parts[0].host, parts[1].host};
+        const auto first = *CudaLinear::Create(gate_up, Activation::kSilu, kind.quantization);
+        const auto next = *CudaLinear::Create({&second.host, 1}, std::nullopt, kind.quantization);
+        Matrix<float> x(rows, 40, random.Normal(rows * 40));
+        std::vector<double> results[2];
+        for (const bool packed : {false, true}) {
+          Matrix<float> y(rows, middle), z(rows, 33);
+          {
+            test::Device device(x, y, z);
+            Rows on_device[] = {x.view(), y.view(), z.view()};
+            for (Rows& view : on_device) device.Move(view);
+            CudaMatmul matmul(4);
+            ASSERT_TRUE(matmul.Reserve(rows, 64).ok());
+            const LinearCall one = {first.get(), on_device[0], on_device[1], false, packed};
+            const LinearCall two = {next.get(), on_device[1], on_device[2]};
+            matmul.Multiply({&one, 1}, device.queue());
+            matmul.Multiply({&two, 1}, device.queue());
+            matmul.Multiply({&two, 1}, device.queue());  // no longer packed
+          }
+          results[packed] = z.values();
+        }
+        EXPECT_EQ(results[0], results[1]);
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace barista

@@ -6,6 +6,7 @@
 
 #include "tests/support/compare.h"
 #include "tests/support/device.h"
+#include "tests/support/packed_rows.h"
 #include "tests/support/random_data.h"
 
 namespace barista {
@@ -54,8 +55,16 @@ struct Problem {
     const int64_t D = x.view().cols, middle = D / 2;
     if (test::OnDevice()) {
       test::Device device(softplus_a, x, input_gate, a_gate, y, h);
+      const Rows on_host = args.y;
       device.MoveAll(args.softplus_a, args.x, args.input_gate, args.a_gate, args.y, args.h);
-      return RglruCuda(args, device.Step(args.segments), device.queue());
+      const test::PackedBuffer packed(on_host.rows, D);
+      RglruCuda(args, device.Step(args.segments), packed.target(), device.queue());
+      int64_t covered = 0;
+      for (const Segment& s : args.segments) covered += s.rows;
+      if (covered == on_host.rows) {
+        EXPECT_TRUE(packed.Holds(on_host, device));
+      }
+      return;
     }
     RglruCpu(args, 0, middle);  // in two ranges of columns, as two threads would
     RglruCpu(args, middle, D);
