@@ -35,8 +35,8 @@ class Call {
     kByDeadline,  // the caller left because its time was over
   };
 
-  // Any thread. The engine frees the call's slots within one step and sends Finished(Cancelled), or
-  // Finished(DeadlineExceeded) for kByDeadline. The first `why` holds.
+  // Any thread. The engine frees the call's slots after the step under way, on a card also the one that was launched
+  // behind it, and sends Finished(Cancelled), or Finished(DeadlineExceeded) for kByDeadline. The first `why` holds.
   void Cancel(Cancelled why = Cancelled::kByCaller) {
     Cancelled none = Cancelled::kNo;
     cancelled_.compare_exchange_strong(none, why, std::memory_order_acq_rel);
