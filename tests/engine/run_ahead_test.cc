@@ -1,6 +1,5 @@
 // Steps that the device goes on with by itself: whoever reads hears the same as where the host plans each one, and
 // sessions are left with the same state.
-#include <cstdlib>
 #include <random>
 
 #include "absl/strings/str_cat.h"
@@ -8,6 +7,7 @@
 #include "tests/engine/engine_fixture.h"
 #include "tests/support/device_backend.h"
 #include "tests/support/forwarding_backend.h"
+#include "tests/support/full.h"
 
 namespace barista {
 namespace {
@@ -118,7 +118,7 @@ RunAheadTest::Told RunAheadTest::Play(uint32_t seed, bool may) {
 
 TEST_F(RunAheadTest, EveryReaderHearsTheSameAndSessionsKeepTheSame) {
   int continued = 0;
-  const uint32_t seeds = test::kDeviceIsSlow && std::getenv("BARISTA_FULL") == nullptr ? 4 : 40;
+  const uint32_t seeds = test::kDeviceIsSlow && !test::WantsWholeCounts() ? 4 : 40;
   for (uint32_t seed = 0; seed < seeds; ++seed) {
     SCOPED_TRACE(seed);
     const Told want = Play(seed, false), got = Play(seed, true);

@@ -5,6 +5,7 @@
 
 #include "server/engine/error.h"
 #include "tests/engine/engine_fixture.h"
+#include "tests/support/full.h"
 
 namespace barista {
 namespace {
@@ -96,7 +97,7 @@ TEST_F(SessionBytesTest, TheHeaderLiesWhereTheFormatSays) {
 
 TEST_F(SessionBytesTest, EveryChangedBitIsNoticed) {
   const std::string bytes = Format().Write(Sample(), Label());
-  const bool full = std::getenv("BARISTA_FULL") != nullptr && std::string(std::getenv("BARISTA_FULL")) == "1";
+  const bool full = test::WantsWholeCounts();
   std::mt19937 rng(2);
   for (int i = 0; i < (full ? 100000 : 2000); ++i) {
     std::string changed = bytes;

@@ -9,11 +9,10 @@
 #include "server/store/directory_store.h"
 #include "tests/store/expected_states.h"
 #include "tests/store/faulty_filesystem.h"
+#include "tests/support/full.h"
 
 namespace barista {
 namespace {
-
-bool Full() { return std::getenv("BARISTA_FULL") != nullptr && std::string(std::getenv("BARISTA_FULL")) == "1"; }
 
 // A store and the filesystem below it.
 struct Opened {
@@ -95,7 +94,7 @@ void CheckWhatIsLeft(std::unique_ptr<FaultyFilesystem> filesystem, ExpectedState
 
 // The call that fails is each in turn, until the workload has fewer.
 void FailAtEveryCall(int error, bool forever) {
-  const uint32_t losses = Full() ? 1000 : 50;
+  const uint32_t losses = test::WantsWholeCounts() ? 1000 : 50;
   bool failed = true;
   for (int64_t call = 0; failed; ++call) {
     SCOPED_TRACE(testing::Message() << "errno " << error << (forever ? " forever" : " once") << " at call " << call);

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "server/store/directory_store.h"
 #include "tests/store/expected_states.h"
+#include "tests/support/full.h"
 #include "tests/support/temp_dir.h"
 
 namespace barista {
@@ -69,7 +70,7 @@ void Expect(ExpectedStates& expected, int64_t number, const absl::Status& status
 }
 
 TEST(DirectoryStoreKillTest, WhatWasAcknowledgedOutlivesTheProcess) {
-  const bool full = std::getenv("BARISTA_FULL") != nullptr && std::string(std::getenv("BARISTA_FULL")) == "1";
+  const bool full = test::WantsWholeCounts();
   const TempDir dir;
   const std::string path = dir.file("states");
   std::mt19937 rng(3);

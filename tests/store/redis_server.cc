@@ -15,6 +15,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "tests/support/full.h"
 
 namespace barista {
 namespace {
@@ -134,9 +135,6 @@ void RedisTest::SetUp() {
   redis_->Command({"CONFIG", "SET", "maxmemory", "0"});
 }
 
-int Count(int n) {
-  const char* full = std::getenv("BARISTA_FULL");
-  return full != nullptr && std::string(full) == "1" ? 10 * n : n;
-}
+int Count(int n) { return test::WantsWholeCounts() ? 10 * n : n; }
 
 }  // namespace barista
