@@ -1,3 +1,4 @@
+// Writing rows where the tensor cores read them.
 #pragma once
 
 #include "kernels/cuda/device.cuh"
