@@ -22,7 +22,8 @@ def sixty(client):
 def test_streams_then_ends_with_a_summary(client, sixty):
     assert sixty.kinds[-1] == "summary" and sixty.kinds.count("summary") == 1
     assert len(sixty.ids) == 60 and sixty.finish == "LENGTH" and sixty.stop is None
-    assert len(sixty.pieces) > 10  # not all at once
+    # Not all at once. Sixty tokens are 7 ms of this model, in which a busy machine may not let who writes them run.
+    assert len(client.generate(PROMPT, SEEDED, {"max_tokens": 1500, "ignore_eos": True}).pieces) > 10
     ids = list(client.tokenize(PROMPT).token_ids)
     usage = sixty.summary.usage
     assert (usage.prompt_tokens, usage.generated_tokens, usage.cached_tokens) == (len(ids), 60, 0)
