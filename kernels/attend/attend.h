@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "absl/types/span.h"
+#include "kernels/activation/activation.h"
 #include "kernels/cuda/packed_rows.h"
 #include "kernels/latte/latte.h"
 #include "kernels/rotary/rotary.h"
@@ -37,6 +38,29 @@ struct AttendArgs {
     return {.positions = positions, .head_dim = head_dim, .theta = theta, .sign = sign, .x = x, .y = y};
   }
 };
+
+// The parts in their order, by the operations of `ops`, named as Backend's.
+template <class Ops>
+void AttendInParts(const AttendArgs& args, Ops& ops) {
+  const auto latents = [&](auto part, const auto& run) {
+    ops.GroupSoftmax({.scale = args.p_scale, .group = part.p.cols / part.heads, .x = part.p});
+    if (args.turn_values) {
+      ops.Rotate(args.Turn(part.v, args.turned, part.head_dim, -1));
+      part.v = args.turned;
+    }
+    run(part);
+    if (args.turn_values) ops.Rotate(args.Turn(part.y, part.y, part.head_dim, 1));
+  };
+  if (args.latte.has_value()) latents(*args.latte, [&](const LatteArgs& part) { ops.Latte(part); });
+  if (args.bidirectional.has_value()) {
+    latents(*args.bidirectional, [&](const BidirectionalLatteArgs& part) { ops.BidirectionalLatte(part); });
+  }
+  if (!args.window.has_value()) return;
+  if (args.turn_queries) {
+    for (const Rows& x : {args.window->q, args.window->k}) ops.Rotate(args.Turn(x, x, args.window->head_dim, 1));
+  }
+  ops.WindowAttention(*args.window);
+}
 
 // float, in the queue's order; all pointers of the device, the positions' too. The segments are those of `step`.
 // angles: of the step's rows (AnglesCuda), where anything turns; workspace: as LatteCuda's; packed: y once more, of a

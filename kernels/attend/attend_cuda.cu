@@ -3,8 +3,6 @@
 // a kernel a part.
 #include <algorithm>
 
-#include "kernels/activation/activation.h"
-#include "kernels/activation/activation_cuda.cuh"
 #include "kernels/attend/attend.h"
 #include "kernels/cuda/packed_rows.cuh"
 #include "kernels/latte/latte_decode_cuda.cuh"
@@ -148,34 +146,28 @@ void RunDecodes(const AttendArgs& args, const DeviceStep& step, const float* ang
   });
 }
 
-void RunPrefills(const AttendArgs& args, const DeviceStep& step, float* workspace, CudaQueue& queue) {
-  if (step.prefill_runs == 0) return;
-  const StepRows rows = PrefillRows(step);
-  const auto latents = [&](const auto& part, const auto& run) {
-    GroupSoftmaxCuda({.scale = args.p_scale, .group = part.p.cols / part.heads, .x = part.p}, queue, rows);
-    if (!args.turn_values) return run(part, step, workspace, queue);
-    auto turned = part;
-    turned.v = args.turned;
-    RotateCuda(args.Turn(part.v, turned.v, part.head_dim, -1), queue, rows);
-    run(turned, step, workspace, queue);
-    RotateCuda(args.Turn(part.y, part.y, part.head_dim, 1), queue, rows);
-  };
-  if (args.latte.has_value()) latents(*args.latte, LatteChunksCuda);
-  if (args.bidirectional.has_value()) latents(*args.bidirectional, BidirectionalLatteCuda);
-  if (!args.window.has_value()) return;
-  if (args.turn_queries) {
-    for (const Rows& x : {args.window->q, args.window->k})
-      RotateCuda(args.Turn(x, x, args.window->head_dim, 1), queue, rows);
-  }
-  WindowPrefillCuda(*args.window, step, queue);
-}
+// The parts of a step's prefills; decodes are done.
+struct PrefillParts {
+  void GroupSoftmax(const GroupSoftmaxArgs& a) const { GroupSoftmaxCuda(a, queue, rows); }
+  void Rotate(const RotateArgs& a) const { RotateCuda(a, queue, rows); }
+  void Latte(const LatteArgs& a) const { LatteChunksCuda(a, step, workspace, queue); }
+  void BidirectionalLatte(const BidirectionalLatteArgs& a) const { BidirectionalLatteCuda(a, step, workspace, queue); }
+  void WindowAttention(const WindowAttentionArgs& a) const { WindowPrefillCuda(a, step, queue); }
+
+  const DeviceStep& step;
+  StepRows rows;
+  float* workspace;
+  CudaQueue& queue;
+};
 
 }  // namespace
 
 void AttendCuda(const AttendArgs& args, const DeviceStep& step, const float* angles, float* workspace,
                 const PackedRows& packed, CudaQueue& queue) {
   RunDecodes(args, step, angles, packed, queue);
-  RunPrefills(args, step, workspace, queue);
+  if (step.prefill_runs == 0) return;
+  const PrefillParts prefills = {step, PrefillRows(step), workspace, queue};
+  AttendInParts(args, prefills);
 }
 
 void LatteDecodeCuda(const LatteArgs& args, const DeviceStep& step, CudaQueue& queue) {

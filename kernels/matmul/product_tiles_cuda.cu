@@ -38,12 +38,11 @@ struct PackedX {
 // or the block's own norm of one tile of rows, in shared memory.
 struct NormedX {
   // Rows lie so that the lanes of a load meet all banks.
-  static int64_t StrideOf(int64_t D) { return RoundUp<int64_t>(D, kTileIn) + kNormedGap; }
+  static constexpr int64_t StrideOf(int64_t D) { return RoundUp<int64_t>(D, kTileIn) + kNormedGap; }
   static int64_t SharedBytes(int64_t D) { return Shared::Bytes<uint32_t>(kTileBatch * StrideOf(D) / 2); }
 
   __device__ NormedX(Shared& shared, const DeviceNorm& norm)
-      : stride((norm.D + kTileIn - 1) / kTileIn * kTileIn + kNormedGap),
-        pairs(shared.Take<uint32_t>(kTileBatch * stride / 2)) {}
+      : stride(static_cast<int>(StrideOf(norm.D))), pairs(shared.Take<uint32_t>(kTileBatch * stride / 2)) {}
 
   // A warp a row; the first block also keeps the floats.
   __device__ void Make(const DeviceNorm& norm, int64_t rows) const {

@@ -59,14 +59,14 @@ class Model {
   // recorded).
   bool Forward(Segments segments, absl::Span<const int32_t> tokens, const StatePool& pool,
                absl::Span<const int32_t> sampled = {}, absl::Span<const SampleRow> draws = {});
-  // Of the oldest Forward whose draws were not taken; waits for them.
-  void TakeDraws(absl::Span<SampleResult> results) { backend_.TakeDraws(results); }
-  // After a Forward that drew, as Backend's: the next one is launched before its tokens are known.
-  bool Continue() { return backend_.ContinueStep(); }
   // The same, a layer's weights being read from the checkpoint when it runs and dropped after it. `go_on` is asked
   // between layers. Errors: RESOURCE_EXHAUSTED; CANCELLED where it says no. The state is then worthless.
   absl::Status ForwardFrom(const Checkpoint& checkpoint, absl::FunctionRef<bool()> go_on, Segments segments,
                            absl::Span<const int32_t> tokens, const StatePool& pool);
+  // Of the oldest Forward whose draws were not taken; waits for them.
+  void TakeDraws(absl::Span<SampleResult> results) { backend_.TakeDraws(results); }
+  // After a Forward that drew, as Backend's: the next one is launched before its tokens are known.
+  bool Continue() { return backend_.ContinueStep(); }
 
   // How the sampled rows of the last Forward used the latents, for each of latent_layers(); nothing without such rows.
   std::vector<LatentUse> SampledLatentUse() const;
