@@ -1,5 +1,7 @@
 #include "kernels/backend.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "kernels/backend_cpu.h"
 #include "kernels/backend_cuda.h"
@@ -17,6 +19,10 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const BackendOptions& optio
   if (options.kind == "cuda") return MakeCudaBackend(options);
   return absl::InvalidArgumentError(
       absl::StrCat("backend \"", options.kind, "\" is unknown; one of auto, cpu, ref, cuda is wanted"));
+}
+
+int DeviceCount(const BackendOptions& options) {
+  return options.kind == "cuda" || options.kind == "auto" ? std::max(CudaDeviceCount(), 1) : 1;
 }
 
 }  // namespace barista

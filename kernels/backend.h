@@ -4,8 +4,9 @@
 //
 // One thread, the engine's, calls the operations, one after another; results are visible to the next operation. Shapes
 // are the caller's contract (the model derives all of them from one validated config), so operations return nothing. No
-// operation allocates. All activations have activation_dtype(); slot lists hold no slot twice. Only a device can fail
-// after start: then operations do nothing, samples are not finite, and status() says why, for good.
+// operation allocates. Several backends, each with a thread and a device of its own, share nothing. All activations
+// have activation_dtype(); slot lists hold no slot twice. Only a device can fail after start: then operations do
+// nothing, samples are not finite, and status() says why, for good.
 #pragma once
 
 #include <memory>
@@ -64,6 +65,10 @@ class Backend {
   }                                                   // the engine's thread; INTERNAL once a device failed
   virtual DType activation_dtype() const = 0;         // f64 on ref, f32 on cpu; the recurrent state has it too
   virtual DType ring_dtype(DType weights) const = 0;  // element type of key and value rings for a model of that type
+
+  // A thread that calls operations calls this first, and again after it called another backend's operations or loading.
+  // What loads binds its thread by itself; all else may come from a thread that is bound to nothing, or to another.
+  virtual void BindThread() {}
 
   // Loading. parts: at least one, equal `in`, stacked along out; with an activation one, or a gate and an up matrix.
   // Quantised ones are read from any type; the biases are not quantised.
@@ -148,10 +153,15 @@ struct BackendOptions {
   int threads = 0;               // cpu: worker threads, the caller included; 0 = one a core this process may use
   std::string cpu_isa = "auto";  // cpu: auto, or a lower instruction set than the machine's, for tests: amx,
                                  // avx512bf16, avx512, avx2, portable
+  int device = 0;                // cuda: which card, counted from 0 as CUDA shows them
 };
 
-// Errors: INVALID_ARGUMENT for an unknown kind or instruction set, FAILED_PRECONDITION where this build or machine
-// lacks the device.
+// How many devices a server could use, each with a backend of its own: the cards for cuda, and for auto where it is
+// cuda; else 1. At least 1: where there is none, MakeBackend says so.
+int DeviceCount(const BackendOptions& options);
+
+// Errors: INVALID_ARGUMENT for an unknown kind, instruction set or device, FAILED_PRECONDITION where this build or
+// machine lacks the device.
 absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const BackendOptions& options);
 
 }  // namespace barista

@@ -5,6 +5,7 @@
 #include "absl/base/internal/raw_logging.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/backend_cuda.h"
+#include "kernels/cuda/current_device.h"
 #include "kernels/cuda/memory.h"
 #include "kernels/cuda/status.h"
 
@@ -19,33 +20,47 @@ bool LaunchesOverlap() {
   return cudaFuncGetAttributes(&attributes, ProbeKernel) == cudaSuccess && attributes.ptxVersion >= 90;
 }
 
+// The first call of CUDA. From here on a card's kernels are loaded, and translated where it needs that, with its first
+// backend: a step must not wait for that, nor a recording.
+cudaError_t CountCards(int* cards) {
+  setenv("CUDA_MODULE_LOADING", "EAGER", 0);
+  return cudaGetDeviceCount(cards);
+}
+
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Backend>> CudaBackend::Create(const BackendOptions&) {
-  // All kernels are loaded, and translated where this card needs it, now: a step must not wait for that, nor a
-  // recording.
-  setenv("CUDA_MODULE_LOADING", "EAGER", 0);
+int CudaBackend::CountDevices() {
   int devices = 0;
-  cudaError_t error = cudaGetDeviceCount(&devices);
+  return CountCards(&devices) == cudaSuccess ? devices : 0;
+}
+
+absl::StatusOr<std::unique_ptr<Backend>> CudaBackend::Create(const BackendOptions& options) {
+  const int device = options.device;
+  int devices = 0;
+  cudaError_t error = CountCards(&devices);
   if (error != cudaSuccess || devices == 0) {
     return absl::FailedPreconditionError(absl::StrCat(
         "backend \"cuda\" needs an NVIDIA card and its driver, and there is none here: ", cudaGetErrorString(error),
         " (", cudaGetErrorName(error), ")"));
   }
+  if (device < 0 || device >= devices) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("device is ", device, "; this machine has ", devices, ", counted from 0"));
+  }
   cudaDeviceProp card = {};
-  error = cudaSetDevice(0);
-  if (error == cudaSuccess) error = cudaGetDeviceProperties(&card, 0);
+  error = BindDevice(device);
+  if (error == cudaSuccess) error = cudaGetDeviceProperties(&card, device);
   cudaStream_t stream = nullptr, copies = nullptr;
   cudaEvent_t queued = nullptr;
   if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
   if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&copies, cudaStreamNonBlocking);
   if (error == cudaSuccess) error = cudaEventCreateWithFlags(&queued, cudaEventDisableTiming);
-  if (error != cudaSuccess) return ToStatus(error, "the first card");
+  if (error != cudaSuccess) return ToStatus(error, absl::StrCat("device ", device));
   const std::string description =
       absl::StrCat("cuda: ", card.name, ", compute capability ", card.major, ".", card.minor, ", ",
                    card.multiProcessorCount, " multiprocessors, ", card.totalGlobalMem >> 20, " MiB");
   return std::unique_ptr<Backend>(
-      new CudaBackend(stream, copies, queued, card.multiProcessorCount, LaunchesOverlap(), description));
+      new CudaBackend(device, stream, copies, queued, card.multiProcessorCount, LaunchesOverlap(), description));
 }
 
 CudaBackend::~CudaBackend() {
@@ -55,8 +70,14 @@ CudaBackend::~CudaBackend() {
   cudaStreamDestroy(queue_.stream());
 }
 
+absl::Status CudaBackend::Bind() const { return ToStatus(BindDevice(device_), absl::StrCat("device ", device_)); }
+void CudaBackend::BindThread() {
+  if (absl::Status status = Bind(); !status.ok()) queue_.Fail(std::move(status));
+}
+
 absl::StatusOr<std::unique_ptr<Linear>> CudaBackend::MakeLinear(LinearParts parts, std::optional<Activation> act,
                                                                 Quantization quantization) {
+  if (absl::Status status = Bind(); !status.ok()) return status;
   absl::StatusOr<std::unique_ptr<CudaLinear>> linear = CudaLinear::Create(parts, act, quantization);
   if (!linear.ok()) return linear.status();
   in_max_ = std::max(in_max_, (*linear)->in());
@@ -64,10 +85,12 @@ absl::StatusOr<std::unique_ptr<Linear>> CudaBackend::MakeLinear(LinearParts part
 }
 
 absl::StatusOr<Buffer> CudaBackend::Allocate(size_t bytes, absl::string_view what) {
+  if (absl::Status status = Bind(); !status.ok()) return status;
   return AllocateDevice(bytes, what);
 }
 
 std::optional<int64_t> CudaBackend::FreeDeviceBytes() const {
+  const DeviceScope scope(device_);
   size_t free = 0, total = 0;
   return cudaMemGetInfo(&free, &total) == cudaSuccess ? static_cast<int64_t>(free) : 0;
 }
@@ -80,6 +103,7 @@ absl::StatusOr<int64_t> CudaBackend::Reserve(const StepSizes& sizes) {
                                                    sizes.latents, "; backend cuda takes at most ", kCudaHeadDimMax,
                                                    " and ", kLatentsMax));
   }
+  if (absl::Status status = Bind(); !status.ok()) return status;
   absl::StatusOr<std::unique_ptr<StepStage>> stage = StepStage::Create(sizes.rows);
   if (!stage.ok()) return stage.status();
   stage_ = *std::move(stage);
@@ -169,8 +193,10 @@ void CudaBackend::Copy(void* dst, const void* src, size_t bytes) {
 // its caller would take for a session's state, and keep, whatever lies at the other end.
 void CudaBackend::Move(void* dst, const void* src, size_t bytes, bool to_device) {
   const std::lock_guard<std::mutex> lock(copies_mutex_);
+  const DeviceScope scope(device_);
   const cudaMemcpyKind kind = to_device ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToHost;
-  cudaError_t error = cudaEventRecord(queued_, queue_.stream());
+  cudaError_t error = scope.error();
+  if (error == cudaSuccess) error = cudaEventRecord(queued_, queue_.stream());
   if (error == cudaSuccess) error = cudaStreamWaitEvent(copies_, queued_, 0);
   if (error == cudaSuccess) error = cudaMemcpyAsync(dst, src, bytes, kind, copies_);
   if (error == cudaSuccess) error = cudaStreamSynchronize(copies_);

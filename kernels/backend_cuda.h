@@ -21,8 +21,10 @@ namespace barista {
 // operation on rows.
 class CudaBackend : public Backend {
  public:
-  // Errors: FAILED_PRECONDITION where there is no card or driver, naming what CUDA said; RESOURCE_EXHAUSTED; INTERNAL.
+  // Errors: FAILED_PRECONDITION where there is no card or driver, naming what CUDA said; INVALID_ARGUMENT where there
+  // are fewer cards; RESOURCE_EXHAUSTED; INTERNAL.
   static absl::StatusOr<std::unique_ptr<Backend>> Create(const BackendOptions& options);
+  static int CountDevices();
   ~CudaBackend() override;
 
   std::string_view name() const override { return "cuda"; }
@@ -32,6 +34,7 @@ class CudaBackend : public Backend {
   DType activation_dtype() const override { return DType::kF32; }
   DType ring_dtype(DType weights) const override { return weights; }
 
+  void BindThread() override;
   absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(LinearParts parts, std::optional<Activation> act,
                                                      Quantization quantization) override;
   absl::StatusOr<Buffer> Allocate(size_t bytes, absl::string_view what) override;
@@ -84,18 +87,21 @@ class CudaBackend : public Backend {
   void Download(void* dst, const void* src, size_t bytes) override;
 
  private:
-  CudaBackend(CUstream_st* stream, CUstream_st* copies, CUevent_st* queued, int multiprocessors, bool launches_overlap,
-              std::string description)
-      : queue_(stream, launches_overlap),
+  CudaBackend(int device, CUstream_st* stream, CUstream_st* copies, CUevent_st* queued, int multiprocessors,
+              bool launches_overlap, std::string description)
+      : device_(device),
+        queue_(stream, launches_overlap),
         copies_(copies),
         queued_(queued),
         matmul_(multiprocessors),
         description_(std::move(description)) {}
+  absl::Status Bind() const;
   void ComputeAngles();  // of the step's rows
   float* angles() const { return reinterpret_cast<float*>(angles_.data()); }
   float* workspace() const { return reinterpret_cast<float*>(workspace_.data()); }
   void Move(void* dst, const void* src, size_t bytes, bool to_device);
 
+  const int device_;
   CudaQueue queue_;
   std::mutex copies_mutex_;
   CUstream_st* copies_;  // uploads and downloads, of any thread
@@ -116,5 +122,6 @@ class CudaBackend : public Backend {
 // The seam where it joins: a build links either backend_cuda_absent.cc, whose error is FAILED_PRECONDITION, or
 // backend_cuda_present.cc.
 absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(const BackendOptions& options);
+int CudaDeviceCount();  // 0 where it is absent
 
 }  // namespace barista

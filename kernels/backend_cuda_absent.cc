@@ -6,4 +6,6 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(const BackendOptions&) 
   return absl::FailedPreconditionError("backend cuda: this build has no CUDA backend");
 }
 
+int CudaDeviceCount() { return 0; }
+
 }  // namespace barista

@@ -6,4 +6,6 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(const BackendOptions& o
   return CudaBackend::Create(options);
 }
 
+int CudaDeviceCount() { return CudaBackend::CountDevices(); }
+
 }  // namespace barista

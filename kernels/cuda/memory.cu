@@ -1,8 +1,7 @@
 #include <cuda_runtime.h>
 
-#include <atomic>
-
 #include "absl/strings/str_cat.h"
+#include "kernels/cuda/current_device.h"
 #include "kernels/cuda/memory.h"
 #include "kernels/cuda/status.h"
 
@@ -13,12 +12,16 @@ absl::Status Annotate(cudaError_t error, absl::string_view kind, size_t bytes, a
   return ToStatus(error, absl::StrCat(bytes, " bytes of ", kind, " memory for ", what));
 }
 
-std::atomic<int64_t> device_bytes = 0;
+thread_local int64_t device_bytes = 0;
 
 void ReleaseDevice(std::byte* data, size_t bytes) {
-  cudaDeviceSynchronize();  // kernels of other streams may still write
-  cudaMemsetAsync(data, 0, bytes, nullptr);
-  cudaStreamSynchronize(nullptr);
+  cudaPointerAttributes place = {};
+  if (cudaPointerGetAttributes(&place, data) == cudaSuccess) {  // else the device is broken
+    const DeviceScope scope(place.device);
+    cudaDeviceSynchronize();  // kernels of other streams may still write
+    cudaMemsetAsync(data, 0, bytes, nullptr);
+    cudaStreamSynchronize(nullptr);
+  }
   cudaFree(data);
   device_bytes -= static_cast<int64_t>(bytes);
 }

@@ -10,17 +10,18 @@
 
 namespace barista {
 
-// Device memory, zeroed, and zeroed again before it is given back: what a session held is nobody else's. Error:
-// RESOURCE_EXHAUSTED naming `what` and the bytes.
+// Device memory, of the card that the thread is bound to (current_device.h): zeroed, and zeroed again before it is
+// given back, on any thread: what a session held is nobody else's. Error: RESOURCE_EXHAUSTED naming `what` and the
+// bytes.
 absl::StatusOr<Buffer> AllocateDevice(size_t bytes, absl::string_view what);
 
-// Bytes of device memory that this process has allocated so.
+// Bytes that this thread has allocated so, less what it gave back: others' do not count in what a call took.
 int64_t DeviceBytes();
 
 // Host memory that a device copies from and to without a detour. Error: as above.
 absl::StatusOr<Buffer> AllocatePinned(size_t bytes, absl::string_view what);
 
-// Done when it returns. Error: INTERNAL naming `what`.
+// To the thread's device. Done when it returns. Error: INTERNAL naming `what`.
 absl::Status CopyToDevice(void* to, const void* from, size_t bytes, absl::string_view what);
 
 }  // namespace barista

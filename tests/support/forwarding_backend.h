@@ -19,6 +19,7 @@ class ForwardingBackend : public Backend {
   DType activation_dtype() const override { return inner_.activation_dtype(); }
   DType ring_dtype(DType weights) const override { return inner_.ring_dtype(weights); }
 
+  void BindThread() override { inner_.BindThread(); }
   absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(LinearParts parts, std::optional<Activation> act,
                                                      Quantization quantization) override {
     return inner_.MakeLinear(parts, act, quantization);
