@@ -16,6 +16,7 @@ namespace barista {
 struct ServerConfig {
   std::string model;                                  // checkpoint directory; required
   std::string backend = "auto";                       // auto, cpu, ref, cuda
+  int64_t devices = 0;                                // an engine on each; 0: all cards, or one on the CPU
   std::string listen = "127.0.0.1:8470";              // gRPC; port 0 picks a free one
   std::string metrics_listen = "127.0.0.1:8471";      // Prometheus text over HTTP; empty: none
   std::string health_listen;                          // /livez and /readyz over HTTP; empty: none

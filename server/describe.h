@@ -9,7 +9,8 @@
 
 namespace barista {
 
+// slots, memory_bytes: of the first of `devices`.
 std::string Describe(const Checkpoint& checkpoint, const StateLayout& layout, absl::string_view weight_type,
-                     int64_t weight_bytes, int64_t replay_bytes, int32_t slots, int64_t memory_bytes);
+                     int64_t weight_bytes, int64_t replay_bytes, int32_t slots, int64_t memory_bytes, int devices);
 
 }  // namespace barista

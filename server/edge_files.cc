@@ -39,7 +39,7 @@ absl::StatusOr<EdgeFiles> OpenEdgeFiles(const ServerConfig& config) {
   return edge;
 }
 
-std::vector<WatchedFiles> WatchedEdgeFiles(const ServerConfig& config, EdgeFiles& edge, Engine& engine) {
+std::vector<WatchedFiles> WatchedEdgeFiles(const ServerConfig& config, EdgeFiles& edge, Engines& engines) {
   std::vector<WatchedFiles> watched;
   if (edge.tls != nullptr) {
     watched.push_back({"tls", TlsPaths(config), std::move(edge.tls_contents),
@@ -49,10 +49,10 @@ std::vector<WatchedFiles> WatchedEdgeFiles(const ServerConfig& config, EdgeFiles
   watched.push_back({"access",
                      {config.access_file},
                      std::move(edge.access_contents),
-                     [&edge, &engine, path = config.access_file](const std::vector<std::string>& contents) {
+                     [&edge, &engines, path = config.access_file](const std::vector<std::string>& contents) {
                        absl::StatusOr<AccessPolicy> policy = ParseAccessPolicy(contents.front(), path);
                        if (!policy.ok()) return policy.status();
-                       engine.SetTenants(policy->tenants);
+                       engines.SetTenants(policy->tenants);
                        edge.access->Replace(*std::move(policy));
                        return absl::OkStatus();
                      }});

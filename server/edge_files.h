@@ -10,7 +10,7 @@
 #include "server/access/file_watch.h"
 #include "server/access/tls_files.h"
 #include "server/config.h"
-#include "server/engine/engine.h"
+#include "server/engine/engines.h"
 
 namespace barista {
 
@@ -23,7 +23,7 @@ struct EdgeFiles {
 // Errors: InvalidArgument naming the knob, the file and what is wrong.
 absl::StatusOr<EdgeFiles> OpenEdgeFiles(const ServerConfig& config);
 
-// What is to be watched; `edge` and `engine` outlive the watch. Limits of tenants go to the engine.
-std::vector<WatchedFiles> WatchedEdgeFiles(const ServerConfig& config, EdgeFiles& edge, Engine& engine);
+// What is to be watched; `edge` and `engines` outlive the watch. Limits of tenants go to the engines.
+std::vector<WatchedFiles> WatchedEdgeFiles(const ServerConfig& config, EdgeFiles& edge, Engines& engines);
 
 }  // namespace barista

@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -18,8 +20,8 @@
 #include "kernels/cpu/cores.h"
 #include "server/config.h"
 #include "server/describe.h"
+#include "server/devices.h"
 #include "server/edge_files.h"
-#include "server/memory_plan.h"
 #include "server/model/model.h"
 #include "server/model/state_drift.h"
 #include "server/model/tensor_names.h"
@@ -47,17 +49,6 @@ int Fail(int code, const absl::Status& status) {
   return code;
 }
 
-ModelOptions OptionsFor(const ServerConfig& config, const ModelConfig& model, const Backend& backend) {
-  ModelOptions options;
-  options.logits_rows_max = ModelOptions::LogitsRowsFor(backend);
-  options.weights = WeightFormatNamed(config.weights_dtype).value_or(WeightFormat());
-  options.rows_max = model.task == Task::kClassification ? config.limits.classify_tokens_max : config.step_tokens_max;
-  options.max_positions = config.max_positions > 0            ? config.max_positions
-                          : model.max_position_embeddings > 0 ? model.max_position_embeddings
-                                                              : options.max_positions;
-  return options;
-}
-
 SamplingParams DefaultsOf(const GenerationDefaults& d) {
   SamplingParams p;
   if (d.temperature) p.temperature = static_cast<float>(*d.temperature);
@@ -75,25 +66,6 @@ std::string NameOf(const std::string& directory) {
   return absl::StrCat("models/", path.parent_path().filename().string());
 }
 
-// Of replays in float64, while one runs.
-int64_t ReplayBytes(const ServerConfig& config, const Checkpoint& checkpoint, const ModelOptions& options) {
-  const bool on = config.drift_sample_seconds > 0 && checkpoint.config().task == Task::kCausalLm;
-  return on ? StateReplay::Bytes(checkpoint, options) : 0;
-}
-
-MemoryWish WishOf(const ServerConfig& config, int64_t fixed_bytes, int64_t replay_bytes) {
-  return {.memory_bytes = config.memory_bytes,
-          .fixed_bytes = fixed_bytes,
-          .replay_bytes = replay_bytes,
-          .host_state_bytes = config.host_state_bytes,
-          .checkpoint_bytes = config.checkpoint_bytes,
-          .sessions_max = config.sessions_max};
-}
-
-SessionBytes BytesOf(const StateLayout& layout) {
-  return {.slot = layout.slot_bytes(), .host = layout.bytes_per_session() - layout.slot_bytes()};
-}
-
 PeerOptions PeerOf(const ServerConfig& config) {
   return {.address = config.drain_peer,
           .tenant_header = config.tenant_header,
@@ -104,9 +76,9 @@ PeerOptions PeerOf(const ServerConfig& config) {
 }
 
 // Every session goes to the store, if there is one; says what that means before and after.
-void ParkSessions(Engine& engine, int64_t bytes_per_session, const Clock& clock, const TierOptions& tiers) {
+void ParkSessions(Engines& engines, int64_t bytes_per_session, const Clock& clock, const TierOptions& tiers) {
   constexpr double kBytesPerSecond = 200e6;  // of a slow disk, or Redis
-  const int64_t sessions = engine.sessions();
+  const int64_t sessions = engines.sessions();
   const char* store = tiers.registry != nullptr    ? "redis"
                       : tiers.hand_over != nullptr ? "peer"
                       : tiers.directory != nullptr ? "directory"
@@ -120,7 +92,7 @@ void ParkSessions(Engine& engine, int64_t bytes_per_session, const Clock& clock,
   }
   const TimePoint begin = clock.Now();
   const auto patience = std::chrono::duration_cast<TimePoint::duration>(Seconds(10 + 10 * seconds));
-  const int64_t lost = store != nullptr ? engine.ParkSessions(begin + patience) : sessions;
+  const int64_t lost = store != nullptr ? engines.ParkSessions(begin + patience, clock) : sessions;
   if (sessions == 0 && lost == 0) return;
   LogInfo("parked", {{"sessions", sessions - lost}, {"lost", lost}, {"seconds", SecondsBetween(begin, clock.Now())}});
 }
@@ -132,10 +104,16 @@ double StepMaxSeconds(const ServerConfig& config, const Backend& backend) {
   return backend.name() == "cuda" ? kOnACard : 0;
 }
 
-// A step hangs, and the engine's thread in it: what that thread does where a device fails is done without it.
-[[noreturn]] void LeaveHung(double seconds, Engine& engine, RpcServer& server, Health& health) {
-  constexpr absl::Duration kForMessages = absl::Seconds(1), kAtMost = absl::Seconds(3);
-  std::thread([kAtMost] {  // whatever hangs below
+// An engine's thread hangs in a step: what it does where a device fails is done without it. The other engines' sessions
+// are parked.
+[[noreturn]] void LeaveHung(double seconds, Engine& hung, RpcServer& server, Health& health,
+                            const std::function<void()>& end_others) {
+  constexpr absl::Duration kForMessages = absl::Seconds(1), kAtMost = absl::Seconds(3),
+                           kForSessions = absl::Seconds(60);
+  std::atomic<bool> others_ended = false;
+  std::thread([&others_ended] {  // whatever hangs below
+    const absl::Time begin = absl::Now();
+    while (!others_ended && absl::Now() < begin + kForSessions) absl::SleepFor(absl::Milliseconds(50));
     absl::SleepFor(kAtMost);
     std::_Exit(kSoftware);
   })
@@ -144,15 +122,17 @@ double StepMaxSeconds(const ServerConfig& config, const Backend& backend) {
   LogError("step_hangs", {{"error", why}});
   health.Enter(Health::Phase::kDraining);
   server.SetNotServing();
-  engine.Abandon(why);
+  hung.Abandon(why);
+  end_others();
+  others_ended = true;
   absl::SleepFor(kForMessages);  // on their way; the listener cannot be waited for, since calls wait for the engine
   FlushLog();
   std::_Exit(kSoftware);
 }
 
 // Serves until SIGTERM or SIGINT, then drains.
-int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& backend, const ModelOptions& options,
-          const MemoryRoom& room, EdgeFiles& edge, Health& health) {
+int Serve(const ServerConfig& config, const Checkpoint& checkpoint, const DevicePlan& plan, std::vector<Device> devices,
+          EdgeFiles& edge, Health& health) {
   absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer;
   if (checkpoint.tokenizer_path()) {
     tokenizer = Tokenizer::Load(*checkpoint.tokenizer_path());
@@ -160,23 +140,26 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
   } else {
     tokenizer = nullptr;
   }
-  absl::StatusOr<std::unique_ptr<Model>> model = Model::Load(checkpoint, backend, options);
-  if (!model.ok()) return Fail(kConfig, model.status());
-  const StateLayout& layout = (*model)->state_layout();
-  const int64_t replay_bytes = ReplayBytes(config, checkpoint, options);
-  const absl::StatusOr<MemoryPlan> plan = PlanMemory(
-      room, WishOf(config, (*model)->weights().bytes + (*model)->workspace_bytes(), replay_bytes), BytesOf(layout));
-  if (!plan.ok()) return Fail(kConfig, plan.status());
-  absl::StatusOr<StatePool> pool = StatePool::Create(backend, layout, plan->slots);
-  if (!pool.ok()) return Fail(kConfig, pool.status());
+  if (const absl::Status loaded = LoadDevices(config, checkpoint, plan, devices); !loaded.ok()) {
+    return Fail(kConfig, loaded);
+  }
+  const Backend& backend = *devices.front().backend;
+  const Model& model = *devices.front().model;
+  const StateLayout& layout = model.state_layout();
+  const int64_t count = static_cast<int64_t>(devices.size());
+  int64_t checkpoint_bytes = 0, slots = 0;
+  for (const Device& device : devices) {
+    checkpoint_bytes += device.plan.checkpoint_bytes;
+    slots += device.plan.slots;
+  }
 
   absl::StatusOr<Stores> stores = OpenStores(config);
   if (!stores.ok()) return Fail(kConfig, stores.status());
-  const std::string fingerprint = ServedFingerprint(checkpoint, options.weights);
-  const SessionFormat format(layout, fingerprint, (*model)->config().vocab_size);
+  const std::string fingerprint = ServedFingerprint(checkpoint, plan.options.weights);
+  const SessionFormat format(layout, fingerprint, model.config().vocab_size);
   const std::vector<Engine::StoredSession> stored = FindStoredSessions(*stores, format);
 
-  const std::string weights_type((*model)->weights().type_name());
+  const std::string weights_type(model.weights().type_name());
   Metrics metrics;
   const SteadyClock clock;
   metrics.build_info
@@ -186,68 +169,79 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
             {"weights", weights_type}})
       .Set(1);
   KeptSnapshots kept_snapshots;
-  ThreadWorker device_worker, directory_worker, registry_worker, background;
+  ThreadWorker directory_worker, registry_worker, background;
   // A message costs tens of microseconds. Where no core is left beside those that compute, another thread would take
   // them from the middle of a step instead of from between two.
-  const bool core_left = backend.threads() < UsableCores();
+  const bool core_left = backend.threads() * count < UsableCores();
   const std::unique_ptr<Worker> delivery =
       core_left ? std::unique_ptr<Worker>(std::make_unique<ThreadWorker>()) : std::make_unique<InlineWorker>();
   constexpr double kReplayCpuShare = 0.03;
-  StateReplay replay(checkpoint, options, layout, kReplayCpuShare);
+  StateReplay replay(checkpoint, plan.options, layout, kReplayCpuShare);
   ThreadWorker replay_worker(ThreadWorker::Priority::kIdle);
-  const bool positions_end = (*model)->config().any_layer([](LayerType t) { return t == LayerType::kFullAttention; });
-  const int64_t positions_max = positions_end ? options.max_positions : 0;
+  const bool positions_end = model.config().any_layer([](LayerType t) { return t == LayerType::kFullAttention; });
+  const int64_t positions_max = positions_end ? plan.options.max_positions : 0;
   const std::unique_ptr<Peer> peer = config.drain_peer.empty() ? nullptr : std::make_unique<Peer>(PeerOf(config));
+  // Each engine has its share of every tier, so that each knows for itself what fits.
   TierOptions tiers = {
-      .host_sessions = config.host_state_bytes / layout.bytes_per_session(),
-      .directory_sessions = stores->sessions != nullptr ? config.directory_state_bytes / format.bytes_max() : 0,
-      .registry_sessions = stores->registry != nullptr ? config.redis_state_bytes / format.bytes_max() : 0,
+      .host_sessions = config.host_state_bytes / count / layout.bytes_per_session(),
+      .directory_sessions = stores->sessions != nullptr ? config.directory_state_bytes / count / format.bytes_max() : 0,
+      .registry_sessions = stores->registry != nullptr ? config.redis_state_bytes / count / format.bytes_max() : 0,
       .directory = stores->sessions.get(),
       .registry = stores->registry.get(),
       .format = &format,
-      .device_worker = &device_worker,
       .directory_worker = &directory_worker,
       .registry_worker = &registry_worker};
   if (peer != nullptr) {
     tiers.hand_over = [&peer](const std::string& key, absl::string_view bytes) { return peer->Import(key, bytes); };
   }
   std::atomic<bool> device_failed = false;
-  Engine engine(**model, *pool, tokenizer->get(), metrics, clock,
-                {.queue_requests_max = static_cast<size_t>(config.limits.queue_requests_max),
-                 .outbox_events_max = static_cast<size_t>(config.outbox_events_max),
-                 .step_target_seconds = config.step_target_ms / 1000,
-                 .poison_freed_slots = config.poison_freed_slots,
-                 .positions_max = positions_max,
-                 .checkpoint_bytes = plan->checkpoint_bytes,
-                 .rewind_tokens_max = config.limits.rewind_tokens_max,
-                 .prefix_tokens_min = config.prefix_tokens_min,
-                 .health = &health,
-                 .latent_sample_steps = config.latent_sample_steps,
-                 .drift = {.replay = replay_bytes > 0 ? &replay : nullptr,
-                           .worker = &replay_worker,
-                           .sample_seconds = config.drift_sample_seconds},
-                 .tiers = tiers,
-                 .on_device_failure = [&device_failed](const absl::Status& status) {
-                   LogError("device_failed", {{"error", std::string(status.message())}});
-                   device_failed = true;
-                   kill(getpid(), SIGTERM);  // wakes the wait for signals
-                 }});
-  engine.Adopt(stored);
-  if (edge.access != nullptr) engine.SetTenants(edge.access->policy()->tenants);
+  EngineGroup group(static_cast<int>(count));
+  std::vector<std::unique_ptr<Engine>> owned;
+  for (int i = 0; i < count; ++i) {
+    tiers.device_worker = devices[i].copies.get();
+    owned.push_back(std::make_unique<Engine>(
+        *devices[i].model, *devices[i].pool, tokenizer->get(), metrics, clock,
+        EngineOptions{.queue_requests_max = static_cast<size_t>((config.limits.queue_requests_max + count - 1) / count),
+                      .outbox_events_max = static_cast<size_t>(config.outbox_events_max),
+                      .step_target_seconds = config.step_target_ms / 1000,
+                      .poison_freed_slots = config.poison_freed_slots,
+                      .positions_max = positions_max,
+                      .checkpoint_bytes = devices[i].plan.checkpoint_bytes,
+                      .rewind_tokens_max = config.limits.rewind_tokens_max,
+                      .prefix_tokens_min = config.prefix_tokens_min,
+                      .step_clock = &health.AddEngine(),
+                      .latent_sample_steps = config.latent_sample_steps,
+                      .drift = {.replay = plan.replay_bytes > 0 ? &replay : nullptr,
+                                .worker = &replay_worker,
+                                .sample_seconds = config.drift_sample_seconds * static_cast<double>(count)},
+                      .tiers = tiers,
+                      .on_device_failure =
+                          [&device_failed, i](const absl::Status& status) {
+                            LogError("device_failed", {{"device", i}, {"error", std::string(status.message())}});
+                            device_failed = true;
+                            kill(getpid(), SIGTERM);  // wakes the wait for signals
+                          },
+                      .group = &group,
+                      .number = i}));
+  }
+  Engines engines(group);
+  engines.Adopt(stored);
+  if (edge.access != nullptr) engines.SetTenants(edge.access->policy()->tenants);
   ReplayCache replays;
-  Serving serving = {.engine = engine,
+  Serving serving = {.engines = engines,
                      .metrics = metrics,
                      .replays = replays,
-                     .model = **model,
+                     .model = model,
                      .tokenizer = tokenizer->get(),
                      .limits = config.limits,
                      .sampling_defaults = DefaultsOf(checkpoint.generation_defaults()),
-                     .slots = plan->slots,
+                     .slots = static_cast<int32_t>(slots),
                      .model_name = NameOf(config.model),
                      .fingerprint = fingerprint,
                      .backend_kind = std::string(backend.name()),
-                     .backend_device = backend.Describe(),
-                     .threads = backend.threads(),
+                     .backend_device = Describe(devices),
+                     .devices = static_cast<int>(count),
+                     .threads = static_cast<int>(backend.threads() * count),
                      .server_version = kVersion,
                      .access = edge.access.get(),
                      .tenant_header = config.tenant_header,
@@ -257,22 +251,27 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
                      .sealer = stores->sealer ? &*stores->sealer : nullptr,
                      .delivery = *delivery,
                      .background = background,
-                     .sessions_total_max = engine.sessions_max(),
-                     .checkpoint_bytes = plan->checkpoint_bytes};
+                     .sessions_total_max = engines.sessions_max(),
+                     .checkpoint_bytes = checkpoint_bytes};
   serving.limits.positions_max = positions_max;
-  if (plan->checkpoint_bytes == 0) serving.limits.rewind_tokens_max = 0;
+  if (checkpoint_bytes == 0) serving.limits.rewind_tokens_max = 0;
   if (stores->sealer) {
     serving.limits.sealed_state_bytes_max = format.bytes_max() + static_cast<int64_t>(Sealer::kOverheadBytes);
   }
   absl::StatusOr<std::unique_ptr<RpcServer>> server =
       RpcServer::Start(serving, edge.tls.get(), config.listen, config.metrics_listen);
   if (!server.ok()) return Fail(kUnavailable, server.status());
-  engine.Start();
-  const FileWatch watch(WatchedEdgeFiles(config, edge, engine), metrics);
+  engines.Start();
+  const FileWatch watch(WatchedEdgeFiles(config, edge, engines), metrics);
+  const auto end_calls_and_park = [&] {  // of engines that have not failed
+    engines.Drain();
+    engines.CutOff();
+    ParkSessions(engines, layout.bytes_per_session(), clock, tiers);
+  };
   std::unique_ptr<Watchdog> watchdog;
   if (const double seconds = StepMaxSeconds(config, backend); seconds > 0) {
-    watchdog = std::make_unique<Watchdog>(health, Seconds(seconds), [seconds, &engine, &server, &health] {
-      LeaveHung(seconds, engine, **server, health);
+    watchdog = std::make_unique<Watchdog>(health, Seconds(seconds), [&, seconds](int number) {
+      LeaveHung(seconds, *group.engines[number], **server, health, end_calls_and_park);
     });
   }
   health.Enter(Health::Phase::kServing);
@@ -282,13 +281,14 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
                     {"model", serving.model_name},
                     {"backend", serving.backend_device},
                     {"weights", weights_type},
-                    {"sessions_max", plan->slots},
-                    {"sessions_total_max", engine.sessions_max()},
+                    {"devices", count},
+                    {"sessions_max", slots},
+                    {"sessions_total_max", engines.sessions_max()},
                     {"sessions_stored", stored.size()},
                     {"bytes_per_session", layout.bytes_per_session()}});
-  std::printf("ready grpc=%s metrics=%s model=%s backend=%s weights=%s sessions_max=%d bytes_per_session=%ld\n",
+  std::printf("ready grpc=%s metrics=%s model=%s backend=%s weights=%s sessions_max=%ld bytes_per_session=%ld\n",
               (*server)->address().c_str(), (*server)->metrics_address().c_str(), serving.model_name.c_str(),
-              serving.backend_kind.c_str(), weights_type.c_str(), plan->slots,
+              serving.backend_kind.c_str(), weights_type.c_str(), static_cast<long>(slots),
               static_cast<long>(layout.bytes_per_session()));
   std::fflush(stdout);
 
@@ -298,8 +298,9 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
   sigaddset(&signals, SIGINT);
   int signal = 0;
   sigwait(&signals, &signal);
-  if (device_failed) {  // nothing in the device's memory can be told from garbage: no session is parked
+  if (device_failed) {  // nothing in its memory can be told from garbage: sessions are parked from the others alone
     (*server)->SetNotServing();
+    end_calls_and_park();
     (*server)->Shutdown(Seconds(1));
     FlushLog();
     std::_Exit(kSoftware);
@@ -311,16 +312,15 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, Backend& bac
                             .tv_nsec = static_cast<long>(std::fmod(config.drain_delay_seconds, 1) * 1e9)};
     sigtimedwait(&signals, nullptr, &delay);  // a second signal ends the wait
   }
-  engine.Drain();  // first, so that whoever sees the change of health finds new calls refused
+  engines.Drain();  // first, so that whoever sees the change of health finds new calls refused
   (*server)->SetNotServing();
   health.Enter(Health::Phase::kDraining);
   // Only calls to the engine are waited for: a health watch or an idle reflection stream never ends by itself.
   const TimePoint drain_end =
       clock.Now() + std::chrono::duration_cast<TimePoint::duration>(Seconds(config.drain_seconds));
-  while (!engine.idle() && clock.Now() < drain_end) absl::SleepFor(absl::Milliseconds(5));
-  engine.CutOff();
-  ParkSessions(engine, layout.bytes_per_session(), clock, tiers);
-  engine.Stop();
+  while (!engines.idle() && clock.Now() < drain_end) absl::SleepFor(absl::Milliseconds(5));
+  end_calls_and_park();
+  engines.Stop();
   (*server)->Shutdown(Seconds(1));  // for the last messages on their way
   LogInfo("stopped");
   return kOk;
@@ -348,30 +348,20 @@ int Main(const std::vector<std::string>& args) {
   }
   const absl::StatusOr<std::unique_ptr<Checkpoint>> checkpoint = Checkpoint::Open(config->model);
   if (!checkpoint.ok()) return Fail(kConfig, checkpoint.status());
-  const absl::StatusOr<std::unique_ptr<Backend>> backend =
-      MakeBackend({.kind = config->backend, .threads = static_cast<int>(config->threads), .cpu_isa = config->cpu_isa});
-  if (!backend.ok()) return Fail(kConfig, backend.status());
-  const ModelOptions options = OptionsFor(*config, (*checkpoint)->config(), **backend);
-
-  // Before anything is loaded: whether the weights and a session fit at all.
-  const MemoryRoom room = {.host = AvailableMemoryBytes(), .device = (*backend)->FreeDeviceBytes()};
-  const DType stored = options.weights.dtype.value_or((*checkpoint)->find("model.embed_tokens.weight")->dtype);
-  const StateLayout layout((*checkpoint)->config(), {.state_dtype = (*backend)->activation_dtype(),
-                                                     .ring_dtype = (*backend)->ring_dtype(stored),
-                                                     .max_positions = options.max_positions});
-  const int64_t weights = WeightBytes(**checkpoint, options.weights);
-  const int64_t replay_bytes = ReplayBytes(*config, **checkpoint, options);
-  const absl::StatusOr<MemoryPlan> plan = PlanMemory(room, WishOf(*config, weights, replay_bytes), BytesOf(layout));
-  if (!plan.ok()) return Fail(kConfig, plan.status());
+  absl::StatusOr<std::vector<Device>> devices = OpenDevices(*config);
+  if (!devices.ok()) return Fail(kConfig, devices.status());
+  const DevicePlan plan = PlanDevices(*config, **checkpoint, *devices->front().backend);
+  if (const absl::Status fits = CheckMemory(*config, plan, *devices); !fits.ok()) return Fail(kConfig, fits);
   if (config->describe) {
-    std::fputs(Describe(**checkpoint, layout, NameOf(options.weights, **checkpoint), weights, replay_bytes, plan->slots,
-                        plan->memory_bytes)
+    const MemoryPlan& memory = devices->front().plan;
+    std::fputs(Describe(**checkpoint, plan.layout, NameOf(plan.options.weights, **checkpoint), plan.weight_bytes,
+                        plan.replay_bytes, memory.slots, memory.memory_bytes, static_cast<int>(devices->size()))
                    .c_str(),
                stdout);
     return kOk;
   }
   if (config->check_config) return std::printf("ok\n"), kOk;
-  return Serve(*config, **checkpoint, **backend, options, room, *edge, health);
+  return Serve(*config, **checkpoint, plan, *std::move(devices), *edge, health);
 }
 
 }  // namespace

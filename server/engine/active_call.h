@@ -10,6 +10,7 @@
 #include "server/engine/prefix_cache.h"
 #include "server/engine/replay.h"
 #include "server/engine/session.h"
+#include "server/engine/session_homes.h"
 #include "server/engine/speculation.h"
 #include "server/engine/tenants.h"
 #include "server/text/text_stream.h"
@@ -30,17 +31,18 @@ struct Choice {
 struct ActiveCall {
   std::shared_ptr<Call> call;
   std::vector<Choice> choices;
-  Tenant* tenant = nullptr;        // once the engine's thread has the call
-  int64_t queued = 0;              // tokens of its prompt that count against queued_tokens_max
-  Session* session = nullptr;      // that the call runs on
-  bool opening = false;            // that was empty: its prompt is request().opening
-  bool settling = false;           // its pending token goes into the state before the prompt
-  std::vector<int32_t> appended;   // kAppend: what was fed and is not dropped yet, instead of a prompt
-  int64_t dropped = 0;             // tokens before `appended`
-  bool fed_last = false;           // nothing will be fed any more
-  int64_t prompt_done = 0;         // tokens of prompt() in the state of choice 0
-  int64_t cached = 0;              // of these, how many came from a kept state
-  std::vector<PrefixKey> keys;     // of the prompt, where prefixes are looked up
+  std::shared_ptr<const SessionHomes::Held> held;  // its session's name
+  Tenant* tenant = nullptr;                        // once the engine's thread has the call
+  int64_t queued = 0;                              // tokens of its prompt that count against queued_tokens_max
+  Session* session = nullptr;                      // that the call runs on
+  bool opening = false;                            // that was empty: its prompt is request().opening
+  bool settling = false;                           // its pending token goes into the state before the prompt
+  std::vector<int32_t> appended;                   // kAppend: what was fed and is not dropped yet, instead of a prompt
+  int64_t dropped = 0;                             // tokens before `appended`
+  bool fed_last = false;                           // nothing will be fed any more
+  int64_t prompt_done = 0;                         // tokens of prompt() in the state of choice 0
+  int64_t cached = 0;                              // of these, how many came from a kept state
+  std::vector<PrefixKey> keys;                     // of the prompt, where prefixes are looked up
   std::vector<int64_t> keep_at;    // positions of the prompt at which the state is to be kept, the last one first
   std::unique_ptr<Replay> replay;  // kRewind
   // From position 0 on, prompt and drawn; null but for a sampled call (drift_probe.h).

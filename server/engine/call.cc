@@ -1,6 +1,10 @@
 #include "server/engine/call.h"
 
+#include "server/engine/engine.h"
+
 namespace barista {
+
+void Call::WakeEngine() const { engine_.load()->Wake(); }
 
 void Call::Feed(absl::Span<const int32_t> tokens, bool last) {
   absl::MutexLock lock(&mutex_);

@@ -20,6 +20,8 @@
 
 namespace barista {
 
+class Engine;
+
 class Call {
  public:
   // `on_events`: called by the thread that pushes, without locks held, when the outbox was empty and now is not. It
@@ -49,8 +51,13 @@ class Call {
   bool TakeFed(std::vector<int32_t>& tokens);
 
   // Reader. The oldest event, or nothing. `resumed` becomes true where the outbox was full and now has room: the reader
-  // then wakes the engine (Engine::Wake).
+  // then wakes the engine.
   std::optional<Event> Pop(bool& resumed);
+
+  // Engine. The call is in this one from now on.
+  void RunsIn(Engine& engine) { engine_ = &engine; }
+  // Any thread, while the engine lives: as Engine::Wake.
+  void WakeEngine() const;
 
   // Engine. The call runs on a session with this past.
   void RunsOn(std::shared_ptr<const DurablePast> past);
@@ -67,6 +74,7 @@ class Call {
   const size_t outbox_events_max_;
   const std::function<void()> on_events_;
   std::atomic<Cancelled> cancelled_ = Cancelled::kNo;
+  std::atomic<Engine*> engine_ = nullptr;
   mutable absl::Mutex mutex_;
   std::deque<Event> outbox_ ABSL_GUARDED_BY(mutex_);
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;

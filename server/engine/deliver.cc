@@ -26,10 +26,6 @@ void EndAtStop(Token& token, int32_t stop_index) {
   token.stop_index = stop_index;
 }
 
-absl::Status EngineFailed(const Call& call, absl::string_view why) {
-  return MakeError({.reason = ErrorReason::kEngineFailed, .durable_position = call.durable_position()}, why);
-}
-
 }  // namespace
 
 void Engine::Settle(ActiveCall& active, int32_t c, SampleResult result) {
@@ -142,34 +138,6 @@ void Engine::EndNonFinite(ActiveCall& active, absl::string_view where) {
   End(active, NonFiniteError(where, alone ? "this call is lost" : "this call is lost, and its session with it"));
 }
 
-bool Engine::DeviceFailed() {
-  if (!device_error_.ok()) return true;
-  const absl::Status status = model_.backend().status();
-  if (status.ok()) return false;
-  device_error_ = MakeError({.reason = ErrorReason::kEngineFailed}, status.message());
-  {
-    absl::MutexLock lock(&mutex_);
-    draining_ = true;
-  }
-  for (const std::unique_ptr<ActiveCall>& active : running_) {
-    if (!active->ended) End(*active, EngineFailed(*active->call, status.message()));
-  }
-  if (options_.on_device_failure) options_.on_device_failure(status);
-  return true;
-}
-
-void Engine::Abandon(absl::string_view why) {
-  std::set<std::shared_ptr<Call>> calls;
-  {
-    absl::MutexLock lock(&mutex_);
-    draining_ = true;
-    calls = calls_;
-  }
-  for (const std::shared_ptr<Call>& call : calls) {
-    call->Push(Finished{.status = EngineFailed(*call, why)});
-  }
-}
-
 void Engine::End(ActiveCall& active, absl::Status status, std::vector<double> class_logits) {
   DeliverLate(active);
   const TimePoint now = clock_.Now();
@@ -222,7 +190,8 @@ void Engine::End(ActiveCall& active, absl::Status status, std::vector<double> cl
   {
     absl::MutexLock lock(&mutex_);
     calls_.erase(active.call);
-    load_.Leave(active.request().tenant, active.request().n, active.queued);
+    streams_ -= active.request().n;
+    group_.tenants.Leave(active.request().tenant, active.request().n, active.queued);
     if (!admitted && active.request().session.empty()) --waiting_count_;
   }
   active.call->Push(std::move(finished));

@@ -12,10 +12,11 @@
 namespace barista {
 namespace {
 
-TierOptions WithWorkers(TierOptions options, Worker& fallback) {
+TierOptions WithDefaults(TierOptions options, Worker& fallback, std::function<void(const std::string&)> elsewhere) {
   for (Worker** worker : {&options.device_worker, &options.directory_worker, &options.registry_worker}) {
     if (*worker == nullptr) *worker = &fallback;
   }
+  options.elsewhere = std::move(elsewhere);
   return options;
 }
 
@@ -23,8 +24,6 @@ absl::Status Draining() {
   return MakeError({.reason = ErrorReason::kDraining, .retry_after_seconds = 1},
                    "the server is shutting down and takes no new calls");
 }
-
-absl::Status ShuttingDown() { return MakeError({.reason = ErrorReason::kDraining}, "the server is shutting down"); }
 
 }  // namespace
 
@@ -36,33 +35,37 @@ Engine::Engine(Model& model, StatePool& pool, const Tokenizer* tokenizer, Metric
       metrics_(metrics),
       clock_(clock),
       options_(options),
+      own_group_(options.group == nullptr ? std::make_unique<EngineGroup>(1) : nullptr),
+      group_(options.group == nullptr ? *own_group_ : *options.group),
+      gauges_(metrics),
       slots_(pool, options.poison_freed_slots),
       states_(options.checkpoint_bytes),
       prefixes_(states_, options.prefix_tokens_min),
-      tiers_(WithWorkers(options.tiers, inline_worker_), slots_, pool, metrics, clock,
-             [this](std::function<void()> work) { PostInternal(std::move(work)); }),
-      sessions_(slots_, pool, model.state_layout(), states_, tiers_, options.rewind_tokens_max),
+      tiers_(WithDefaults(options.tiers, inline_worker_, [this](const std::string& key) { AskElsewhere(key); }), slots_,
+             pool, metrics, clock, [this](std::function<void()> work) { PostInternal(std::move(work)); }),
+      sessions_(slots_, pool, model.state_layout(), states_, tiers_, options.rewind_tokens_max, group_, options.number),
+      tenants_(group_.tenants),
       pace_(options.step_target_seconds, model.options().rows_max),
       latent_meter_(model, options.latent_sample_steps, metrics),
       drift_probe_(options.drift, pool, metrics, clock) {
+  group_.engines[options.number] = this;
+  model_.backend().BindThread();
   model_.RecordDecodes(pool_);
   tiers_.SetTable(&sessions_);
-  sessions_.SetTenants(&tenants_.policy());
   const int64_t rows = model.options().rows_max;
   plan_.reserve(rows);
   segments_.reserve(rows);
   tokens_.reserve(rows);
   {
     absl::MutexLock lock(&mutex_);
-    slots_available_ = slots_.available();
+    slots_available_ = slots_free_ = slots_.available();
   }
-  const int64_t bytes = model.state_layout().bytes_per_session();
-  metrics_.sessions_max.Set(slots_.total());
-  metrics_.sessions_total_max.Set(static_cast<double>(tiers_.sessions_max()));
-  metrics_.bytes_per_session.Set(static_cast<double>(bytes));
-  metrics_.device_memory_bytes("weights").Set(static_cast<double>(model.weights().bytes));
-  metrics_.device_memory_bytes("workspace").Set(static_cast<double>(model.workspace_bytes()));
-  metrics_.device_memory_bytes("states").Set(static_cast<double>(model.state_layout().slot_bytes() * slots_.total()));
+  metrics_.bytes_per_session.Set(static_cast<double>(model.state_layout().bytes_per_session()));
+  gauges_.sessions_max.Set(slots_.total());
+  gauges_.sessions_total_max.Set(static_cast<double>(tiers_.sessions_max()));
+  gauges_.weights_bytes.Set(static_cast<double>(model.weights().bytes));
+  gauges_.workspace_bytes.Set(static_cast<double>(model.workspace_bytes()));
+  gauges_.states_bytes.Set(static_cast<double>(model.state_layout().slot_bytes() * slots_.total()));
 }
 
 Engine::~Engine() { Stop(); }
@@ -71,38 +74,8 @@ void Engine::Start() {
   thread_ = std::thread([this] { Run(); });
 }
 
-void Engine::Stop() {
-  {
-    absl::MutexLock lock(&mutex_);
-    draining_ = stop_ = true;
-    metrics_.draining.Set(1);
-    wake_.Signal();
-  }
-  if (options_.drift.replay != nullptr) options_.drift.replay->Stop();
-  if (thread_.joinable()) thread_.join();
-  if (ahead_) Step();  // where the engine was driven by hand
-  while (true) {
-    RunPosted();
-    TakeSubmitted();
-    EndAll(ShuttingDown());
-    absl::MutexLock lock(&mutex_);
-    if (!tiers_.working() && posted_.empty()) return;
-    if (posted_.empty()) wake_.WaitWithTimeout(&mutex_, absl::Milliseconds(20));
-  }
-}
-
-void Engine::EndAll(const absl::Status& status) {
-  for (ActiveCall& active : waiting_) End(active, status);
-  for (const std::unique_ptr<ActiveCall>& active : arriving_) End(*active, status);
-  for (const std::unique_ptr<ActiveCall>& active : running_) {
-    if (!active->ended) End(*active, status);
-  }
-  waiting_.clear();
-  arriving_.clear();
-  running_.clear();
-}
-
-absl::StatusOr<std::shared_ptr<Call>> Engine::Submit(Request request, std::function<void()> on_events) {
+absl::StatusOr<std::shared_ptr<Call>> Engine::Submit(Request request, std::function<void()> on_events,
+                                                     std::shared_ptr<const SessionHomes::Held> held) {
   ActiveCall active;
   active.arrived = clock_.Now();
   const int32_t n = request.n;
@@ -119,7 +92,9 @@ absl::StatusOr<std::shared_ptr<Call>> Engine::Submit(Request request, std::funct
     }
   }
   active.call = std::make_shared<Call>(std::move(request), outbox_events_max, std::move(on_events));
+  active.call->RunsIn(*this);
   active.choices.resize(n);
+  active.held = std::move(held);
 
   absl::MutexLock lock(&mutex_);
   absl::Status refused;
@@ -134,7 +109,7 @@ absl::StatusOr<std::shared_ptr<Call>> Engine::Submit(Request request, std::funct
                   absl::StrCat(waiting_count_, " requests are waiting already, limit ", options_.queue_requests_max));
   } else {
     active.queued = static_cast<int64_t>(active.request().prompt.size());
-    refused = load_.Enter(active.request().tenant, n, active.queued);
+    refused = group_.tenants.Enter(active.request().tenant, n, active.queued);
   }
   if (!refused.ok()) {
     metrics_.admission_refusals(absl::AsciiStrToLower(Name(DetailOf(refused).reason))).Increment();
@@ -143,7 +118,9 @@ absl::StatusOr<std::shared_ptr<Call>> Engine::Submit(Request request, std::funct
   std::shared_ptr<Call> call = active.call;
   submitted_.push_back(std::move(active));
   calls_.insert(call);
-  if (!kept) metrics_.num_requests_waiting.Set(static_cast<double>(++waiting_count_));
+  streams_ += n;
+  slots_asked_ += n;
+  if (!kept) gauges_.waiting.Set(static_cast<double>(++waiting_count_));
   wake_.Signal();
   return call;
 }
@@ -155,6 +132,10 @@ absl::Status Engine::Post(std::function<void(SessionTable&)> work) {
   woken_ = true;
   wake_.Signal();
   return absl::OkStatus();
+}
+
+void Engine::PostAlways(std::function<void(SessionTable&)> work) {
+  PostInternal([this, work = std::move(work)] { work(sessions_); });
 }
 
 void Engine::PostInternal(std::function<void()> work) {
@@ -170,45 +151,10 @@ void Engine::Wake() {
   wake_.Signal();
 }
 
-void Engine::Drain() {
-  absl::MutexLock lock(&mutex_);
-  draining_ = true;
-  metrics_.draining.Set(1);
-}
-
-void Engine::CutOff() {
-  absl::Notification ended;
-  PostInternal([this, &ended] {
-    EndAll(ShuttingDown());
-    {
-      absl::MutexLock lock(&mutex_);
-      sessions_count_ = sessions_.size();
-    }
-    ended.Notify();
-  });
-  ended.WaitForNotification();
-}
-
-int64_t Engine::ParkSessions(TimePoint until) {
-  PostInternal([this] {
-    absl::MutexLock lock(&mutex_);
-    parking_ = true;
-    not_parked_ = std::max<int64_t>(sessions_.size(), 1);  // until Park has looked
-  });
-  while (true) {
-    Wake();
-    absl::SleepFor(absl::Milliseconds(2));
-    absl::MutexLock lock(&mutex_);
-    if ((parking_ && not_parked_ == 0) || clock_.Now() >= until) return not_parked_;
-  }
-}
-
-void Engine::Adopt(const std::vector<StoredSession>& stored) {
-  for (const StoredSession& session : stored) {
-    const absl::StatusOr<Session*> adopted =
-        sessions_.Adopt(session.key, Tier::kDirectory, session.tokens, session.made, session.used);
-    if (adopted.ok()) (*adopted)->epoch = session.epoch;
-  }
+void Engine::Adopt(const StoredSession& stored) {
+  const absl::StatusOr<Session*> adopted =
+      sessions_.Adopt(stored.key, Tier::kDirectory, stored.tokens, stored.made, stored.used);
+  if (adopted.ok()) (*adopted)->epoch = stored.epoch;
   absl::MutexLock lock(&mutex_);
   sessions_count_ = sessions_.size();
 }
@@ -224,10 +170,11 @@ bool Engine::idle() const {
 }
 
 void Engine::Run() {
+  model_.backend().BindThread();
   while (true) {
-    if (options_.health != nullptr) options_.health->StepBegins(clock_.Now());
+    if (options_.step_clock != nullptr) options_.step_clock->Begins(clock_.Now());
     const bool worked = Step();
-    if (options_.health != nullptr) options_.health->StepEnded();
+    if (options_.step_clock != nullptr) options_.step_clock->Ended();
     absl::MutexLock lock(&mutex_);
     if (ahead_) continue;  // what woke the engine is not looked at before
     if (stop_) return;
@@ -254,13 +201,15 @@ void Engine::TakeSubmitted() {
     absl::MutexLock lock(&mutex_);
     submitted.swap(submitted_);
   }
-  for (ActiveCall& active : submitted) {
-    active.tenant = &tenants_.Enter(active.request().tenant, clock_.Now());
-    if (active.request().session.empty()) {
-      waiting_.push_back(std::move(active));
-    } else {
-      AskForSession(std::move(active));
-    }
+  for (ActiveCall& active : submitted) Take(std::move(active));
+}
+
+void Engine::Take(ActiveCall active) {
+  active.tenant = &tenants_.Enter(active.request().tenant, clock_.Now());
+  if (active.request().session.empty()) {
+    waiting_.push_back(std::move(active));
+  } else {
+    AskForSession(std::move(active));
   }
 }
 
@@ -318,6 +267,10 @@ void Engine::Admit() {
     const auto next = NextWaiting();
     const int32_t wanted = static_cast<int32_t>(next->choices.size());
     if (wanted > slots_.available()) {
+      if (MoveOn(*next, nullptr)) {
+        waiting_.erase(next);
+        continue;
+      }
       slots_wanted_ += wanted;
       break;
     }
@@ -371,22 +324,19 @@ void Engine::RemoveEnded() {
 }
 
 void Engine::UpdateGauges() {
-  metrics_.num_requests_running.Set(static_cast<double>(running_.size()));
+  gauges_.running.Set(static_cast<double>(running_.size()));
+  gauges_.checkpoint_bytes.Set(static_cast<double>(states_.bytes()));
   const int64_t bytes = model_.state_layout().bytes_per_session();
-  const std::pair<const char*, int64_t> tiers[] = {{"device", slots_.used()},
-                                                   {"host", tiers_.count(Tier::kHost)},
-                                                   {"directory", tiers_.count(Tier::kDirectory)},
-                                                   {"redis", tiers_.count(Tier::kRegistry)}};
-  for (const auto& [tier, sessions] : tiers) {
-    metrics_.sessions(tier).Set(static_cast<double>(sessions));
-    metrics_.state_bytes(tier).Set(static_cast<double>(sessions * bytes));
-  }
-  metrics_.checkpoint_bytes.Set(static_cast<double>(states_.bytes()));
+  gauges_.device.Set(slots_.used(), bytes);
+  gauges_.host.Set(tiers_.count(Tier::kHost), bytes);
+  gauges_.directory.Set(tiers_.count(Tier::kDirectory), bytes);
+  gauges_.registry.Set(tiers_.count(Tier::kRegistry), bytes);
   CountQueued();
+  CountVacancy();
   absl::MutexLock lock(&mutex_);
   sessions_count_ = sessions_.size();
   slots_available_ = SlotsForCalls();
-  metrics_.num_requests_waiting.Set(static_cast<double>(waiting_count_));
+  gauges_.waiting.Set(static_cast<double>(waiting_count_));
 }
 
 }  // namespace barista

@@ -2,6 +2,7 @@
 // it by Submit (a bounded queue in), Call's outbox (a bounded queue out), Call::Cancel and Wake.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -16,6 +17,7 @@
 #include "server/engine/call.h"
 #include "server/engine/clock.h"
 #include "server/engine/drift_probe.h"
+#include "server/engine/engine_group.h"
 #include "server/engine/latent_meter.h"
 #include "server/engine/prefix_cache.h"
 #include "server/engine/scheduler.h"
@@ -25,6 +27,7 @@
 #include "server/engine/tenants.h"
 #include "server/engine/tiers.h"
 #include "server/model/model.h"
+#include "server/observe/engine_gauges.h"
 #include "server/observe/health.h"
 #include "server/observe/metrics.h"
 #include "server/text/tokenizer.h"
@@ -40,12 +43,14 @@ struct EngineOptions {
   int64_t checkpoint_bytes = 0;       // of states that are kept for rewinds and for prompts that begin alike; 0: none
   int64_t rewind_tokens_max = 256;    // that a session can be put back, from kept states
   int64_t prefix_tokens_min = 256;    // of a prompt whose state is worth keeping
-  Health* health = nullptr;           // told when a step begins and ends; may be null
+  StepClock* step_clock = nullptr;    // told when a step begins and ends; may be null
   int64_t latent_sample_steps = 32;   // from one measured row of p(l|t) to the next; 0: none is measured
   DriftOptions drift;
   TierOptions tiers;  // its workers default to one that does everything at once
   // The engine's thread, once: the device failed for good and all calls were ended with kEngineFailed.
   std::function<void(const absl::Status&)> on_device_failure;
+  EngineGroup* group = nullptr;  // of a server with several engines; null: it is alone
+  int number = 0;                // in the group
 };
 
 class Engine {
@@ -66,14 +71,18 @@ class Engine {
     WallTime made, used;
     uint64_t epoch = 0;  // of the registry, where there is one
   };
-  void Adopt(const std::vector<StoredSession>& stored);
+  void Adopt(const StoredSession& stored);
 
-  // Any thread. Errors: kQueueFull, kSessionsMax (n needs more slots than there are), kTenantLimit, kDraining.
-  absl::StatusOr<std::shared_ptr<Call>> Submit(Request request, std::function<void()> on_events);
+  // Any thread. Errors: kQueueFull, kSessionsMax (n needs more slots than there are), kTenantLimit, kDraining. held:
+  // the name of the request's session.
+  absl::StatusOr<std::shared_ptr<Call>> Submit(Request request, std::function<void()> on_events,
+                                               std::shared_ptr<const SessionHomes::Held> held = nullptr);
   // Any thread. `work` runs on the engine's thread between two steps; in order, and always, at the latest in Stop.
   // Errors: kDraining, and then it does not run.
   absl::Status Post(std::function<void(SessionTable&)> work);
-  // The same with the session `key`, wherever its state lies; the registry is asked for one that the table lacks.
+  // Any thread, until Stop has returned: the same also while it drains. Of the engines themselves.
+  void PostAlways(std::function<void(SessionTable&)> work);
+  // As Post with the session `key`, wherever its state lies; the registry is asked for one that the table lacks.
   absl::Status PostFind(const std::string& key, std::function<void(const absl::StatusOr<Session*>&)> work);
   // The same once the session `key` is in the table with its state in memory; `brought` says why it is not. The status
   // that `work` returns is its own business.
@@ -87,11 +96,14 @@ class Engine {
   void Wake();
 
   // Any thread: weights and limits of tenants, for what comes from now on. Until the first call there are none.
-  void SetTenants(TenantPolicy policy);
+  void SetTenants(TenantPolicy policy);  // of all engines of the group alike
   // Any thread. From now on Submit refuses with kDraining; calls already in go on.
   void Drain();
-  // Whether no call waits or runs.
+  Vacancy vacancy() const;  // any thread
+  // Any thread. Whether no call waits or runs.
   bool idle() const;
+  // Any thread. Its device has failed, or was abandoned: no session's state in it can be told from garbage.
+  bool failed() const { return failed_; }
   int64_t sessions() const;                                       // that exist, as of the last step
   int64_t sessions_max() const { return tiers_.sessions_max(); }  // that fit, in all tiers
   // Any thread, where the engine's own hangs in a step: ends all calls with kEngineFailed and refuses new ones. What
@@ -100,9 +112,9 @@ class Engine {
   // Any other thread, after Start and Drain: ends the calls that still run, with Unavailable(kDraining). Returns when
   // they have ended and all that was posted before has run, so that sessions() is exact.
   void CutOff();
-  // Any thread, when no call runs: sends every session to its store (TierOptions) until all are there or `until`. How
-  // many are not.
-  int64_t ParkSessions(TimePoint until);
+  // Any thread, when no call runs: from now on every session is sent to its store (TierOptions).
+  void Park();
+  int64_t not_parked() const;  // any thread: how many are not there yet
 
   // One pass of the loop, for tests that drive the engine by hand instead of Start. False: nothing could be done.
   bool Step();
@@ -124,6 +136,7 @@ class Engine {
   bool Prepare();
   void RunPosted();
   void TakeSubmitted();
+  void Take(ActiveCall active);
   void PostInternal(std::function<void()> work);
   void EndAll(const absl::Status& status);
   void Reap();                                     // ends cancelled and expired calls
@@ -144,10 +157,10 @@ class Engine {
   void KeepPrefix(ActiveCall& active);  // the state, where it is wanted for later prompts
   void PromptRead(ActiveCall& active);  // all of it is in the state
   void KeepAnchors();
-  void Park();     // sessions to their store, once ParkSessions asked for it
-  void TakeFed();  // what Append calls were fed
-  bool Plan();     // false: nothing to run
-  void Forward();  // and delivers late tokens beside it
+  void ParkSome();  // sessions to their store, once Park asked for it
+  void TakeFed();   // what Append calls were fed
+  bool Plan();      // false: nothing to run
+  void Forward();   // and delivers late tokens beside it
   // run_ahead.cc: what the device may draw in this step without the host, if all of it; the step that was launched
   // ahead, instead of Plan and Forward; whether the next one may be; and what was drawn.
   absl::Span<const SampleRow> Draws();
@@ -185,6 +198,11 @@ class Engine {
   bool DeviceFailed();
   void CountQueued();
   void UpdateGauges();
+  void CountVacancy();
+  // engine_moves.cc: to an engine with slots free, with its session where it has one: that is at rest in the host's
+  // memory. False: there is none, and nothing changed.
+  bool MoveOn(ActiveCall& active, Session* session);
+  void AskElsewhere(const std::string& key);  // for a session that other servers want, and this engine lacks
 
   Model& model_;
   StatePool& pool_;
@@ -192,6 +210,8 @@ class Engine {
   Metrics& metrics_;
   const Clock& clock_;
   const EngineOptions options_;
+  const std::unique_ptr<EngineGroup> own_group_;  // of an engine that is alone
+  EngineGroup& group_;
 
   mutable absl::Mutex mutex_;
   absl::CondVar wake_;
@@ -199,7 +219,10 @@ class Engine {
   std::vector<std::function<void()>> posted_ ABSL_GUARDED_BY(mutex_);
   std::set<std::shared_ptr<Call>> calls_ ABSL_GUARDED_BY(mutex_);  // submitted and not ended
   size_t waiting_count_ ABSL_GUARDED_BY(mutex_) = 0;
-  TenantLoad load_ ABSL_GUARDED_BY(mutex_);
+  int64_t streams_ ABSL_GUARDED_BY(mutex_) = 0;          // choices of calls_
+  int64_t slots_free_ ABSL_GUARDED_BY(mutex_) = 0;       // as of the last step
+  int64_t slots_asked_ ABSL_GUARDED_BY(mutex_) = 0;      // by calls that had none then, or have come since
+  int64_t coming_over_ ABSL_GUARDED_BY(mutex_) = 0;      // of these, from other engines, and not taken yet
   int64_t slots_available_ ABSL_GUARDED_BY(mutex_) = 0;  // to calls without a session, as of the last step
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
@@ -208,9 +231,11 @@ class Engine {
   bool parking_ ABSL_GUARDED_BY(mutex_) = false;
   int64_t sessions_count_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t not_parked_ ABSL_GUARDED_BY(mutex_) = 0;  // sessions, while parking_
+  std::atomic<bool> failed_ = false;
   std::thread thread_;
   InlineWorker inline_worker_;
   const PrefixKeys prefix_keys_;
+  EngineGauges gauges_;  // that of waiting calls under mutex_
 
   // The engine's thread only.
   SlotTable slots_;

@@ -80,8 +80,13 @@ void Engine::ServeArriving() {
       (*session)->wanted = active->waits_for_session = false;
       TakeSession(std::move(active), **session);
       active = nullptr;
-    } else if ((*session)->tier == Tier::kHost && !(*session)->moving) {
-      ++coming_up_;
+    } else if (!(*session)->moving && (*session)->in_memory()) {  // it waits for a slot
+      if ((*session)->waiting.empty() && MoveOn(*active, *session)) {
+        --slots_wanted_;
+        active = nullptr;
+      } else if ((*session)->tier == Tier::kHost) {
+        ++coming_up_;
+      }
     }
   }
   arriving_.erase(std::remove(arriving_.begin(), arriving_.end(), nullptr), arriving_.end());
@@ -219,16 +224,6 @@ void Engine::KeepAnchors() {
     Session& session = *active->session;
     if (session.past.IsBehind(session.tokens(), distance)) sessions_.Checkpoint(session, Past::Kind::kAnchor);
   }
-}
-
-void Engine::Park() {
-  {
-    absl::MutexLock lock(&mutex_);
-    if (!parking_) return;
-  }
-  const int64_t left = tiers_.ParkAll();
-  absl::MutexLock lock(&mutex_);
-  not_parked_ = left;
 }
 
 }  // namespace barista

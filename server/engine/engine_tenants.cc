@@ -10,10 +10,7 @@
 namespace barista {
 
 void Engine::SetTenants(TenantPolicy policy) {
-  {
-    absl::MutexLock lock(&mutex_);
-    load_.SetPolicy(policy);
-  }
+  group_.tenants.SetPolicy(policy);
   PostInternal([this, policy = std::move(policy)] { tenants_.SetPolicy(policy); });
 }
 
@@ -24,12 +21,11 @@ std::deque<ActiveCall>::iterator Engine::NextWaiting() {
 }
 
 void Engine::CountQueued() {
-  absl::MutexLock lock(&mutex_);
   for (const std::unique_ptr<ActiveCall>& active : running_) {
     const bool reads = active->replay == nullptr;
     const int64_t left = reads ? static_cast<int64_t>(active->prompt().size()) - active->prompt_done : 0;
     if (left == active->queued) continue;
-    load_.AddQueued(active->request().tenant, left - active->queued);
+    group_.tenants.AddQueued(active->request().tenant, left - active->queued);
     active->queued = left;
   }
 }

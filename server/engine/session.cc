@@ -5,16 +5,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/engine/error.h"
-#include "server/engine/tenants.h"
 #include "server/engine/tiers.h"
 
 namespace barista {
 namespace {
-
-absl::Status Exists(const std::string& key) {
-  return MakeError({.reason = ErrorReason::kSessionExists},
-                   absl::StrCat("there is a session sessions/", SessionIdOf(key), " already"));
-}
 
 // A stream of random numbers of a fork's own: a function of its parent's and of how many forks came before. The highest
 // bit keeps it away from the choices of calls without a session, which count from 0. (splitmix64.)
@@ -43,6 +37,11 @@ absl::Status SessionNotFound(absl::string_view key) {
                    absl::StrCat("there is no session sessions/", SessionIdOf(key)));
 }
 
+absl::Status SessionExists(absl::string_view key) {
+  return MakeError({.reason = ErrorReason::kSessionExists},
+                   absl::StrCat("there is a session sessions/", SessionIdOf(key), " already"));
+}
+
 absl::Status SessionBusy(absl::string_view key) {
   return MakeError({.reason = ErrorReason::kSessionBusy},
                    absl::StrCat("a call is running on sessions/", SessionIdOf(key)));
@@ -64,19 +63,22 @@ void Session::ForgetPast() {
 }
 
 SessionTable::SessionTable(SlotTable& slots, StatePool& pool, const StateLayout& layout, StateCache& states,
-                           Tiers& tiers, int64_t rewind_tokens_max)
+                           Tiers& tiers, int64_t rewind_tokens_max, EngineGroup& group, int engine)
     : slots_(slots),
       pool_(pool),
       layout_(layout),
       states_(states),
       tiers_(tiers),
-      rewind_tokens_max_(rewind_tokens_max) {}
+      rewind_tokens_max_(rewind_tokens_max),
+      load_(group.tenants),
+      homes_(group.homes),
+      engine_(engine) {}
 
 SessionTable::~SessionTable() = default;
 
 absl::StatusOr<Session*> SessionTable::Create(const std::string& key, uint64_t epoch) {
   if (absl::Status free = MakeFree(key, epoch); !free.ok()) return free;
-  if (absl::Status room = CheckRoomOf(TenantOf(key), 1); !room.ok()) return room;
+  if (absl::Status room = EnterNew(TenantOf(key), 1); !room.ok()) return room;
   Session* session = Add(key, epoch);
   if (std::optional<SlotLease> lease = slots_.Acquire()) {  // else it gets one when it is first used
     session->idle.lease = *std::move(lease);
@@ -128,7 +130,6 @@ absl::StatusOr<std::vector<Session*>> SessionTable::Fork(const std::string& key,
   for (size_t i = 0; i < children.size(); ++i) {
     if (absl::Status free = MakeFree(children[i], epochs.empty() ? 0 : epochs[i]); !free.ok()) return free;
   }
-  if (absl::Status room = CheckRoomOf(TenantOf(key), static_cast<int64_t>(children.size())); !room.ok()) return room;
   Sequence* from = parent.tier == Tier::kHost ? nullptr : parent.running != nullptr ? parent.running : &parent.idle;
   const uint64_t parent_draws = from != nullptr ? from->draws : parent.copy->draws;
   uint32_t forks = from != nullptr ? from->forks : parent.copy->forks;
@@ -136,6 +137,7 @@ absl::StatusOr<std::vector<Session*>> SessionTable::Fork(const std::string& key,
   std::shared_ptr<const SessionCopy> copy;  // of children that get no slot
   if (parent.tier == Tier::kHost || too_few_slots) copy = CopyOf(parent);
   if (copy != nullptr && !copy->finite) return NonFiniteState(key);
+  if (absl::Status room = EnterNew(TenantOf(key), static_cast<int64_t>(children.size())); !room.ok()) return room;
   std::vector<Session*> made;
   for (size_t i = 0; i < children.size(); ++i) {
     Session* child = Add(children[i], epochs.empty() ? 0 : epochs[i]);
@@ -191,7 +193,7 @@ absl::StatusOr<std::shared_ptr<const SessionCopy>> SessionTable::Export(const st
 absl::StatusOr<Session*> SessionTable::Import(const std::string& key, std::shared_ptr<const SessionCopy> copy,
                                               uint64_t epoch) {
   if (absl::Status free = MakeFree(key, epoch); !free.ok()) return free;
-  if (absl::Status room = CheckRoomOf(TenantOf(key), 1); !room.ok()) return room;
+  if (absl::Status room = EnterNew(TenantOf(key), 1); !room.ok()) return room;
   Session* session = Add(key, epoch);
   PutCopy(*session, std::move(copy));
   return session;
@@ -224,8 +226,9 @@ void SessionTable::PutCopy(Session& session, std::shared_ptr<const SessionCopy> 
 
 absl::StatusOr<Session*> SessionTable::Adopt(const std::string& key, Tier tier, int64_t tokens, WallTime made,
                                              WallTime used) {
-  if (sessions_.count(key) > 0) return Exists(key);
+  if (sessions_.count(key) > 0) return SessionExists(key);
   if (absl::Status room = CheckRoom(1); !room.ok()) return room;
+  load_.AddSession(TenantOf(key));
   Session* session = Add(key, 0);
   session->stored_tokens = tokens;
   session->made = made;
@@ -248,7 +251,7 @@ void SessionTable::Reserve(const std::vector<std::string>& keys,
                            std::function<absl::Status(const absl::StatusOr<std::vector<uint64_t>>&)> work) {
   for (const std::string& key : keys) {
     // The registry would give this server's own session a second time.
-    if (reserving_.count(key) > 0 || !MayBeFree(key)) return static_cast<void>(work(Exists(key)));
+    if (reserving_.count(key) > 0 || !MayBeFree(key)) return static_cast<void>(work(SessionExists(key)));
   }
   reserving_.insert(keys.begin(), keys.end());
   tiers_.Reserve(keys, [this, keys, work = std::move(work)](const absl::StatusOr<std::vector<uint64_t>>& epochs) {
@@ -278,10 +281,28 @@ void SessionTable::Drop(Session& session) {
   const auto it = sessions_.find(session.key);
   std::unique_ptr<Session> owned = std::move(it->second);
   sessions_.erase(it);
+  load_.LeaveSession(TenantOf(owned->key));
+  homes_.Ended(owned->key);
   tiers_.Ended(*owned);
   if (!owned->moving) return;
   owned->deleted = true;
   leaving_.push_back(std::move(owned));
+}
+
+std::unique_ptr<Session> SessionTable::Release(Session& session) {
+  const auto it = sessions_.find(session.key);
+  std::unique_ptr<Session> released = std::move(it->second);
+  sessions_.erase(it);
+  tiers_.Left(*released);
+  released->past.LeaveCache();
+  return released;
+}
+
+void SessionTable::Receive(std::unique_ptr<Session> session) {
+  session->past.EnterCache(states_);
+  tiers_.Joined(*session);
+  const std::string key = session->key;
+  sessions_.emplace(key, std::move(session));
 }
 
 void SessionTable::EraseLeaving(Session& session) {
@@ -302,13 +323,9 @@ absl::Status SessionTable::CheckRoom(int64_t sessions) const {
                                 sessions == 1 ? "is" : "are", " wanted"));
 }
 
-absl::Status SessionTable::CheckRoomOf(const std::string& tenant, int64_t sessions) const {
-  if (absl::Status room = CheckRoom(sessions); !room.ok()) return room;
-  const int64_t limit = tenants_ == nullptr ? TenantLimits::kNone : tenants_->Of(tenant).sessions_max;
-  if (limit == TenantLimits::kNone) return absl::OkStatus();
-  const int64_t has = Count(tenant);
-  if (sessions <= limit - has) return absl::OkStatus();
-  return TenantLimitError(tenant, "sessions_max", limit, has, sessions);
+absl::Status SessionTable::EnterNew(const std::string& tenant, int64_t sessions) {
+  const absl::Status room = CheckRoom(sessions);
+  return room.ok() ? load_.EnterSessions(tenant, sessions) : room;
 }
 
 // What lies in the registry may be another server's by now, or gone.
@@ -323,7 +340,7 @@ bool SessionTable::MayBeFree(const std::string& key) const {
 absl::Status SessionTable::MakeFree(const std::string& key, uint64_t epoch) {
   const auto it = sessions_.find(key);
   if (it == sessions_.end()) return absl::OkStatus();
-  if (epoch == 0 || !MayBeFree(key)) return Exists(key);
+  if (epoch == 0 || !MayBeFree(key)) return SessionExists(key);
   Drop(*it->second);
   return absl::OkStatus();
 }
@@ -335,6 +352,7 @@ Session* SessionTable::Add(const std::string& key, uint64_t epoch) {
   session->made = session->used = std::chrono::system_clock::now();
   Session* added = session.get();
   tiers_.Began(*added);
+  homes_.Began(key, engine_);
   sessions_.emplace(key, std::move(session));
   return added;
 }

@@ -16,10 +16,10 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "server/engine/durable.h"
+#include "server/engine/engine_group.h"
 #include "server/engine/past.h"
 #include "server/engine/sequence.h"
 #include "server/engine/session_bytes.h"
-#include "server/engine/tenant_limits.h"
 
 namespace barista {
 
@@ -63,19 +63,17 @@ struct Session {
 std::string SessionIdOf(absl::string_view key);
 std::string TenantOf(absl::string_view key);
 absl::Status SessionNotFound(absl::string_view key);
+absl::Status SessionExists(absl::string_view key);
 absl::Status SessionBusy(absl::string_view key);
 
 class Tiers;
 
 class SessionTable {
  public:
-  // All outlive it. rewind_tokens_max: of Past.
+  // All outlive it. rewind_tokens_max: of Past. engine: whose table it is.
   SessionTable(SlotTable& slots, StatePool& pool, const StateLayout& layout, StateCache& states, Tiers& tiers,
-               int64_t rewind_tokens_max);
+               int64_t rewind_tokens_max, EngineGroup& group, int engine);
   ~SessionTable();
-
-  // Limits of tenants; until then there are none. The policy outlives the table.
-  void SetTenants(const TenantPolicy* policy) { tenants_ = policy; }
 
   // Errors: kSessionExists, kSessionsMax, kTenantLimit. epoch: of the registry, where there is one.
   absl::StatusOr<Session*> Create(const std::string& key, uint64_t epoch = 0);
@@ -121,6 +119,10 @@ class SessionTable {
   // It ends, whatever it does.
   void Drop(Session& session);
 
+  // To another engine's table, whose home it is already: a session at rest, empty or in the host's memory.
+  std::unique_ptr<Session> Release(Session& session);
+  void Receive(std::unique_ptr<Session> session);
+
   // A checkpoint of the session as it is now. Nothing where none are kept.
   void Checkpoint(Session& session, Past::Kind kind, const std::string& mark = "");
   int64_t rewind_tokens_max() const { return states_.on() ? rewind_tokens_max_ : 0; }
@@ -134,7 +136,7 @@ class SessionTable {
  private:
   friend class Tiers;
   absl::Status CheckRoom(int64_t sessions) const;
-  absl::Status CheckRoomOf(const std::string& tenant, int64_t sessions) const;  // CheckRoom, and its own limit
+  absl::Status EnterNew(const std::string& tenant, int64_t sessions);  // CheckRoom, and counted in
   bool MayBeFree(const std::string& key) const;
   absl::Status MakeFree(const std::string& key, uint64_t epoch);
   Session* Add(const std::string& key, uint64_t epoch);
@@ -148,7 +150,9 @@ class SessionTable {
   StateCache& states_;
   Tiers& tiers_;
   const int64_t rewind_tokens_max_;
-  const TenantPolicy* tenants_ = nullptr;
+  TenantLoad& load_;
+  SessionHomes& homes_;
+  const int engine_;
   std::map<std::string, std::unique_ptr<Session>> sessions_;
   std::vector<std::unique_ptr<Session>> leaving_;  // deleted while moving
   std::set<std::string> reserving_;                // names that the registry is asked for

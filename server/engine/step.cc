@@ -62,7 +62,7 @@ bool Engine::Prepare() {
   Admit();
   tiers_.Balance(slots_wanted_, coming_up_);
   tiers_.Tick();
-  Park();
+  ParkSome();
   return true;
 }
 

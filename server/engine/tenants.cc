@@ -3,45 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "server/engine/error.h"
-
 namespace barista {
-
-absl::Status TenantLimitError(const std::string& tenant, absl::string_view limit, int64_t value, int64_t has,
-                              int64_t wanted) {
-  const double retry_after_seconds = wanted <= value ? 1 : 0;
-  return MakeError({.reason = ErrorReason::kTenantLimit,
-                    .field = absl::StrCat("tenant:", tenant),
-                    .retry_after_seconds = retry_after_seconds},
-                   absl::StrCat(limit, " of tenant ", tenant, " is ", value, ": it has ", has, ", and ", wanted,
-                                " more ", wanted == 1 ? "is" : "are", " wanted"));
-}
-
-absl::Status TenantLoad::Enter(const std::string& tenant, int64_t streams, int64_t prompt_tokens) {
-  const TenantLimits& limits = policy_.Of(tenant);
-  const auto it = loads_.find(tenant);
-  const Load now = it == loads_.end() ? Load() : it->second;
-  if (streams > limits.streams_max - now.streams) {
-    return TenantLimitError(tenant, "streams_max", limits.streams_max, now.streams, streams);
-  }
-  if (prompt_tokens > 0 && prompt_tokens > limits.queued_tokens_max - now.queued_tokens) {
-    return TenantLimitError(tenant, "queued_tokens_max", limits.queued_tokens_max, now.queued_tokens, prompt_tokens);
-  }
-  Load& load = loads_[tenant];
-  load.streams += streams;
-  load.queued_tokens += prompt_tokens;
-  return absl::OkStatus();
-}
-
-void TenantLoad::AddQueued(const std::string& tenant, int64_t tokens) { loads_[tenant].queued_tokens += tokens; }
-
-void TenantLoad::Leave(const std::string& tenant, int64_t streams, int64_t queued_tokens) {
-  Load& load = loads_[tenant];
-  load.streams -= streams;
-  load.queued_tokens -= queued_tokens;
-  if (load.streams == 0) loads_.erase(tenant);
-}
 
 void TenantTable::SetPolicy(TenantPolicy policy) {
   policy_ = std::move(policy);
@@ -52,8 +14,8 @@ Tenant& TenantTable::Enter(const std::string& name, TimePoint now) {
   const auto [it, added] = tenants_.try_emplace(name);
   Tenant& tenant = it->second;
   if (added) {
-    tenant = {.name = name, .limits = policy_.Of(name), .credit = kCreditMax, .refilled = now};
-    tenant.tokens = kRateSeconds * static_cast<double>(tenant.limits.tokens_per_second);
+    tenant = {
+        .name = name, .limits = policy_.Of(name), .credit = kCreditMax, .bucket = load_.BucketOf(name), .left = now};
   }
   ++tenant.calls;
   return tenant;
@@ -66,10 +28,7 @@ void TenantTable::Leave(Tenant& tenant, TimePoint now) {
 
 bool TenantTable::OverRate(Tenant& tenant) const {
   if (tenant.limits.tokens_per_second == TenantLimits::kNone) return false;
-  const double rate = static_cast<double>(tenant.limits.tokens_per_second);
-  tenant.tokens = std::min(tenant.tokens + rate * SecondsBetween(tenant.refilled, now_), kRateSeconds * rate);
-  tenant.refilled = now_;
-  return tenant.tokens <= 0;
+  return tenant.bucket->Empty(static_cast<double>(tenant.limits.tokens_per_second), now_);
 }
 
 void TenantTable::Begin(TimePoint now) {

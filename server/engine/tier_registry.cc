@@ -19,6 +19,7 @@ void Tiers::Bring(const std::string& key, std::function<void(const absl::Status&
   if (known != table_->sessions_.end()) return BringToMemory(*known->second, std::move(work));
   if (options_.registry == nullptr) return work(SessionNotFound(key));
   if (absl::Status room = table_->CheckRoom(1); !room.ok()) return work(room);
+  table_->load_.AddSession(TenantOf(key));
   Session* session = table_->Add(key, 0);
   session->unknown = true;
   SetTier(*session, Tier::kRegistry);
@@ -36,10 +37,7 @@ void Tiers::Reserve(std::vector<std::string> keys,
       const absl::StatusOr<uint64_t> epoch = options_.registry->Create(key);
       if (!epoch.ok()) {
         const std::string name = absl::StrCat("sessions/", SessionIdOf(key));
-        status = absl::IsAlreadyExists(epoch.status())
-                     ? MakeError({.reason = ErrorReason::kSessionExists},
-                                 absl::StrCat("there is a session ", name, " already"))
-                     : StoreError(name, epoch.status());
+        status = absl::IsAlreadyExists(epoch.status()) ? SessionExists(key) : StoreError(name, epoch.status());
         break;
       }
       epochs.push_back(*epoch);
@@ -165,7 +163,8 @@ void Tiers::Tick() {
 // A busy session is not given up; who wants it asks again.
 void Tiers::HandOver(const std::string& key) {
   const absl::StatusOr<Session*> found = table_->Find(key);
-  if (!found.ok() || (*found)->busy() || paused(Tier::kRegistry)) return;
+  if (!found.ok()) return options_.elsewhere(key);
+  if ((*found)->busy() || paused(Tier::kRegistry)) return;
   Session& session = **found;
   if (session.tier == Tier::kRegistry || session.unsure) return;
   handing_over_.push_back(key);

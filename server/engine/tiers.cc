@@ -26,8 +26,14 @@ Tiers::Tiers(const TierOptions& options, SlotTable& slots, StatePool& pool, Metr
 
 void Tiers::Began(Session& session) {
   session.tier = Tier::kEmpty;
-  session.order = order(Tier::kEmpty).insert(order(Tier::kEmpty).end(), &session);
+  Joined(session);
 }
+
+void Tiers::Joined(Session& session) {
+  session.order = order(session.tier).insert(order(session.tier).end(), &session);
+}
+
+void Tiers::Left(Session& session) { order(session.tier).erase(session.order); }
 
 void Tiers::SetTier(Session& session, Tier tier) {
   Order& to = order(tier);
@@ -36,7 +42,7 @@ void Tiers::SetTier(Session& session, Tier tier) {
 }
 
 void Tiers::Ended(Session& session) {
-  order(session.tier).erase(session.order);
+  Left(session);
   if (!session.moving) return EndStored(session.key, session.tier, session.epoch, session.gone);
   // What the worker has in hand comes before this, and what a new session of that name writes comes after it. The rest
   // is Finish's.

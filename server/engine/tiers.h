@@ -33,6 +33,8 @@ struct TierOptions {
   // Gives a session's bytes to another server: what ParkAll does, unless there is a registry. Empty: there is no peer.
   std::function<absl::Status(const std::string& key, absl::string_view bytes)> hand_over;
   const SessionFormat* format = nullptr;  // required with any of them
+  // Other servers ask for a session that the table lacks: another engine may have it. The engine's own.
+  std::function<void(const std::string& key)> elsewhere;
   // Each its own, or all the same in tests. Required.
   Worker* device_worker = nullptr;
   Worker* directory_worker = nullptr;
@@ -51,6 +53,8 @@ class Tiers {
   // For SessionTable.
   void SetTable(SessionTable* table) { table_ = table; }
   void Began(Session& session);
+  void Joined(Session& session);              // it comes from another engine, at rest in `tier`
+  void Left(Session& session);                // to another engine
   void SetTier(Session& session, Tier tier);  // the last one used there
   void Ended(Session& session);
 
@@ -75,6 +79,8 @@ class Tiers {
   bool CanMakeRoom(int64_t coming_up) const;
   // Leases, sessions that other servers ask for. Once a step, and every 20 ms.
   void Tick();
+  // Another server asks for the session.
+  void HandOver(const std::string& key);
   // Work that workers have in hand, which must end before the engine does.
   bool working() const { return moves_ > 0 || pulse_running_; }
   // Whether time alone makes a difference: Tick is wanted soon.
@@ -112,7 +118,6 @@ class Tiers {
   void Lost(Session& session);  // its epoch is not the newest: another server has the name
   void LostNonFinite(Session& session);
   void End(Session& session, const absl::Status& why);  // of a move that found that there is no such session
-  void HandOver(const std::string& key);
   void Pause(Tier tier);
   bool paused(Tier tier) const;
   bool HasRoom(Tier tier) const;

@@ -4,11 +4,25 @@
 
 namespace barista {
 
+StepClock& Health::AddEngine() {
+  absl::MutexLock lock(&mutex_);
+  return clocks_.emplace_back();
+}
+
+std::vector<Health::TimePoint> Health::steps_began() const {
+  absl::MutexLock lock(&mutex_);
+  std::vector<TimePoint> began;
+  for (const StepClock& clock : clocks_) began.push_back(clock.began());
+  return began;
+}
+
 absl::Status Health::Live(TimePoint now) const {
-  const TimePoint began = step_began_;
-  if (began == TimePoint() || now - began <= kStepMax) return absl::OkStatus();
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now - began).count();
-  return absl::UnavailableError(absl::StrCat("the engine hangs: its step has taken ", seconds, " s so far"));
+  for (const TimePoint began : steps_began()) {
+    if (began == TimePoint() || now - began <= kStepMax) continue;
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now - began).count();
+    return absl::UnavailableError(absl::StrCat("the engine hangs: its step has taken ", seconds, " s so far"));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Health::Ready() const {

@@ -155,6 +155,8 @@ Metrics::Metrics()
                      "store", {"directory", "redis", "peer"}),
       sessions_fenced_total(DECLARE.OneCounter(
           "barista_sessions_fenced_total", "Sessions that another server had taken when this one came back to them.")),
+      session_moves_total(DECLARE.OneCounter("barista_session_moves_total",
+                                             "Sessions that went to another device, since theirs had no slot free.")),
 
       state_nonfinite_total(DECLARE.OneCounter(
           "barista_state_nonfinite_total", "Sequences that failed because the model made a value that is not finite.")),

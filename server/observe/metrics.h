@@ -64,6 +64,7 @@ class Metrics {
   ByLabel<prometheus::Counter> returns;         // tier they came from: the same
   ByLabel<prometheus::Counter> store_failures;  // store: directory, redis, peer
   prometheus::Counter& sessions_fenced_total;
+  prometheus::Counter& session_moves_total;
 
   // The model.
   prometheus::Counter& state_nonfinite_total;

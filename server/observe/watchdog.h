@@ -26,12 +26,12 @@ class StepLooks {
 class Watchdog {
  public:
   // step_max > 0: how long a step may take; it is seen at the latest a tenth after that. on_hang: once, from the
-  // watchdog's thread. Health outlives the watchdog.
-  Watchdog(const Health& health, std::chrono::duration<double> step_max, std::function<void()> on_hang);
+  // watchdog's thread, with the number of the engine. Health has all its engines, and outlives the watchdog.
+  Watchdog(const Health& health, std::chrono::duration<double> step_max, std::function<void(int engine)> on_hang);
   ~Watchdog();  // waits for on_hang, where it runs
 
  private:
-  void Run(const Health& health, absl::Duration interval, const std::function<void()>& on_hang);
+  void Run(const Health& health, absl::Duration interval, const std::function<void(int)>& on_hang);
 
   absl::Mutex mutex_;
   absl::CondVar wake_;

@@ -142,7 +142,7 @@ absl::Status ConverseStream::Begin(const std::shared_ptr<Running>& running) {
     const auto tell = [self = shared_from_this(), running](const absl::StatusOr<Session*>& session) {
       self->Tell(*running, session);
     };
-    return serving_.engine.PostFind(KeyOf(*tenant_, parser_.session()), tell);
+    return serving_.engines.PostFind(KeyOf(*tenant_, parser_.session()), tell);
   }
   const auto on_events = [weak = weak_from_this()] {
     if (const std::shared_ptr<ConverseStream> stream = weak.lock()) stream->Pump();

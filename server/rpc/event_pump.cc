@@ -9,7 +9,7 @@ absl::Status EventPump::Submit(Request request, std::function<void()> on_events)
   }
   absl::StatusOr<std::shared_ptr<Call>> call;
   absl::MutexLock lock(&mutex_);
-  call = engine_.Submit(std::move(request), [link = link_, &delivery = delivery_] {
+  call = engines_.Submit(std::move(request), [link = link_, &delivery = delivery_] {
     delivery.Run([link] {
       absl::MutexLock link_lock(&link->mutex);
       if (link->on_events) link->on_events();
@@ -23,8 +23,9 @@ absl::Status EventPump::Submit(Request request, std::function<void()> on_events)
 
 std::optional<Event> EventPump::Next() {
   bool resumed = false;
-  std::optional<Event> event = call().Pop(resumed);
-  if (resumed) engine_.Wake();
+  Call& from = call();
+  std::optional<Event> event = from.Pop(resumed);
+  if (resumed) from.WakeEngine();
   return event;
 }
 
@@ -34,8 +35,9 @@ Call& EventPump::call() const {
 }
 
 void EventPump::Feed(absl::Span<const int32_t> tokens, bool last) {
-  call().Feed(tokens, last);
-  engine_.Wake();
+  Call& to = call();
+  to.Feed(tokens, last);
+  to.WakeEngine();
 }
 
 void EventPump::Cancel() {
@@ -46,7 +48,7 @@ void EventPump::Cancel() {
   }
   if (call_ == nullptr) return;
   call_->Cancel(cancelled_);
-  engine_.Wake();
+  call_->WakeEngine();
 }
 
 void EventPump::Detach() {

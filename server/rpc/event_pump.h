@@ -16,7 +16,7 @@ class EventPump {
  public:
   // `gives_up_at`: a Cancel from then on counts as a deadline that passed (call_end.h).
   EventPump(const Serving& serving, TimePoint gives_up_at)
-      : engine_(serving.engine),
+      : engines_(serving.engines),
         delivery_(serving.delivery),
         gives_up_at_(gives_up_at),
         link_(std::make_shared<Link>()) {}
@@ -41,7 +41,7 @@ class EventPump {
 
   Call& call() const;
 
-  Engine& engine_;
+  Engines& engines_;
   Worker& delivery_;
   const TimePoint gives_up_at_;
   std::shared_ptr<Link> link_;

@@ -23,7 +23,7 @@ ExportStream::ExportStream(grpc::CallbackServerContext& context, const v1::Expor
   absl::Status status = key.status();
   if (status.ok()) status = CheckTask(Task::kCausalLm, serving);
   if (status.ok()) {
-    status = serving.engine.PostFor(*key, [this, key = *key](SessionTable& sessions, const absl::Status& brought) {
+    status = serving.engines.PostFor(*key, [this, key = *key](SessionTable& sessions, const absl::Status& brought) {
       if (!brought.ok()) return End(brought);
       absl::StatusOr<std::shared_ptr<const SessionCopy>> copy = sessions.Export(key);
       if (!copy.ok()) return End(copy.status());

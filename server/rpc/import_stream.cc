@@ -62,7 +62,7 @@ absl::Status ImportStream::Make() {
   absl::StatusOr<LabelledSession> read = serving_.format.Read(bytes_, *tenant);
   if (!read.ok()) return read.status();
   const auto copy = std::make_shared<const SessionCopy>(std::move(read->copy));
-  return serving_.engine.PostNew({KeyOf(*tenant, id_)}, [=, this](SessionTable& sessions, const auto& epochs) {
+  return serving_.engines.PostNew(KeyOf(*tenant, id_), [=, this](SessionTable& sessions, const auto& epochs) {
     absl::Status status = epochs.status();
     if (epochs.ok()) {
       const absl::StatusOr<Session*> session = sessions.Import(KeyOf(*tenant, id_), copy, epochs->front());

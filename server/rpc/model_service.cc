@@ -90,6 +90,7 @@ ModelService::ModelService(const Serving& s) : serving_(s) {
   model.mutable_backend()->set_kind(s.backend_kind);
   model.mutable_backend()->set_device(s.backend_device);
   model.mutable_backend()->set_threads(s.threads);
+  model.mutable_backend()->set_devices(s.devices);
   FillMemory(s, *model.mutable_memory());
   FillLimits(s.limits, *model.mutable_limits());
   model.set_has_tokenizer(s.tokenizer != nullptr);

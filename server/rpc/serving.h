@@ -1,11 +1,11 @@
-// What every service needs to answer: the model's facts, limits, defaults, the engine. Built once in main, then const.
+// What every service needs to answer: the model's facts, limits, defaults, the engines. Built once in main, then const.
 #pragma once
 
 #include <string>
 
 #include "server/access/access.h"
 #include "server/engine/durable.h"
-#include "server/engine/engine.h"
+#include "server/engine/engines.h"
 #include "server/engine/session_bytes.h"
 #include "server/engine/worker.h"
 #include "server/limits.h"
@@ -18,7 +18,7 @@
 namespace barista {
 
 struct Serving {
-  Engine& engine;
+  Engines& engines;
   Metrics& metrics;
   ReplayCache& replays;
   const Model& model;
@@ -30,7 +30,8 @@ struct Serving {
   std::string fingerprint;     // hex
   std::string backend_kind;    // "cpu"
   std::string backend_device;  // one line for people
-  int threads = 0;
+  int devices = 1;
+  int threads = 0;  // of all
   std::string server_version;
   const Access* access = nullptr;  // null: no key is asked for
   std::string tenant_header;       // metadata key of the caller's tenant; empty: all callers are one tenant

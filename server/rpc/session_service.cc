@@ -1,5 +1,7 @@
 #include "server/rpc/session_service.h"
 
+#include <map>
+#include <memory>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
@@ -139,7 +141,7 @@ grpc::ServerUnaryReactor* SessionService::CreateSession(grpc::CallbackServerCont
   const absl::StatusOr<std::string> key = CheckedKey(*context, serving_, CheckSessionId(id, "session_id"), id);
   return AnswerOnce(
       *context, "CreateSession", request->request_id(), *request, *response, key.status(), [&](const Finish& finish) {
-        return serving_.engine.PostNew({*key}, [=, this, key = *key](SessionTable& sessions, const auto& epochs) {
+        return serving_.engines.PostNew(*key, [=, this, key = *key](SessionTable& sessions, const auto& epochs) {
           if (!epochs.ok()) return finish(epochs.status()), epochs.status();
           const absl::StatusOr<Session*> session = sessions.Create(key, epochs->front());
           if (session.ok()) Fill(**session, *response->mutable_session());
@@ -154,7 +156,7 @@ grpc::ServerUnaryReactor* SessionService::GetSession(grpc::CallbackServerContext
                                                      v1::GetSessionResponse* response) {
   const absl::StatusOr<std::string> key = CheckedSessionKey(*context, serving_, request->name());
   return Answer(*context, "GetSession", key.status(), [&](const Finish& finish) {
-    return serving_.engine.PostFind(*key, [=, this](const absl::StatusOr<Session*>& session) {
+    return serving_.engines.PostFind(*key, [=, this](const absl::StatusOr<Session*>& session) {
       if (session.ok()) Fill(**session, *response->mutable_session());
       finish(session.status());
     });
@@ -167,14 +169,21 @@ grpc::ServerUnaryReactor* SessionService::ListSessions(grpc::CallbackServerConte
   const absl::StatusOr<std::string> tenant = CallerTenant(*context, serving_);
   const absl::Status checked = tenant.ok() ? CheckPage(*request) : tenant.status();
   return Answer(*context, "ListSessions", checked, [&](const Finish& finish) {
-    return serving_.engine.Post(
-        [=, this, size = PageSize(*request), after = request->page_token(), tenant = *tenant](SessionTable& sessions) {
-          std::vector<Session*> page = sessions.List(tenant, after, size + 1);
-          const bool more = static_cast<int64_t>(page.size()) > size;
-          if (more) page.pop_back();
-          for (const Session* session : page) Fill(*session, *response->add_sessions());
-          response->set_next_page_token(more ? SessionIdOf(page.back()->key) : "");
-          response->set_total_size(sessions.Count(tenant));
+    const int64_t size = PageSize(*request);
+    const auto found = std::make_shared<std::map<std::string, v1::Session>>();  // the first of each engine, by id
+    return serving_.engines.PostEach(
+        [=, this, after = request->page_token(), tenant = *tenant](SessionTable& sessions, bool last) {
+          for (const Session* session : sessions.List(tenant, after, size + 1)) {
+            Fill(*session, (*found)[SessionIdOf(session->key)]);
+          }
+          response->set_total_size(response->total_size() + sessions.Count(tenant));
+          if (!last) return;
+          const bool more = static_cast<int64_t>(found->size()) > size;
+          for (auto& [id, session] : *found) {
+            if (response->sessions_size() == size) break;
+            response->set_next_page_token(more ? id : "");
+            *response->add_sessions() = std::move(session);
+          }
           finish(absl::OkStatus());
         });
   });
@@ -186,7 +195,7 @@ grpc::ServerUnaryReactor* SessionService::DeleteSession(grpc::CallbackServerCont
   const absl::StatusOr<std::string> key = CheckedSessionKey(*context, serving_, request->name());
   return AnswerOnce(
       *context, "DeleteSession", request->request_id(), *request, *response, key.status(), [&](const Finish& finish) {
-        return serving_.engine.Post([finish, key = *key](SessionTable& sessions) {
+        return serving_.engines.PostAt(*key, [finish, key = *key](SessionTable& sessions) {
           const auto end = [finish, key, &sessions] {
             const absl::Status status = sessions.Delete(key, finish);
             if (!status.ok()) finish(status);
@@ -208,20 +217,22 @@ grpc::ServerUnaryReactor* SessionService::ForkSession(grpc::CallbackServerContex
       *context, "ForkSession", request->request_id(), *request, *response, checked, [&](const Finish& finish) {
         std::vector<std::string> children;
         for (const std::string& id : request->session_ids()) children.push_back(KeyOf(TenantOf(*key), id));
-        return serving_.engine.PostFor(*key, [=, this, key = *key, repeat = request->repeat_parent()](
-                                                 SessionTable& sessions, const absl::Status& brought) {
-          if (!brought.ok()) return finish(brought);
-          sessions.Reserve(children, [=, this, &sessions](const absl::StatusOr<std::vector<uint64_t>>& epochs) {
-            if (!epochs.ok()) return finish(epochs.status()), epochs.status();
-            const absl::StatusOr<std::vector<Session*>> made = sessions.Fork(key, children, repeat, *epochs);
-            if (made.ok()) {
-              for (const Session* session : *made) Fill(*session, *response->add_sessions());
-              serving_.metrics.forks_total.Increment(static_cast<double>(made->size()));
-            }
-            finish(made.status());
-            return made.status();
-          });
-        });
+        return serving_.engines.PostForFork(
+            *key, children,
+            [=, this, key = *key, repeat = request->repeat_parent()](SessionTable& sessions,
+                                                                     const absl::Status& brought) {
+              if (!brought.ok()) return finish(brought);
+              sessions.Reserve(children, [=, this, &sessions](const absl::StatusOr<std::vector<uint64_t>>& epochs) {
+                if (!epochs.ok()) return finish(epochs.status()), epochs.status();
+                const absl::StatusOr<std::vector<Session*>> made = sessions.Fork(key, children, repeat, *epochs);
+                if (made.ok()) {
+                  for (const Session* session : *made) Fill(*session, *response->add_sessions());
+                  serving_.metrics.forks_total.Increment(static_cast<double>(made->size()));
+                }
+                finish(made.status());
+                return made.status();
+              });
+            });
       });
 }
 
@@ -237,7 +248,7 @@ grpc::ServerUnaryReactor* SessionService::RewindSession(grpc::CallbackServerCont
                             response->set_replayed_tokens(rewound->replayed_tokens);
                             serving_.metrics.rewinds_total.Increment();
                             const std::string key = rewound->session;
-                            const absl::Status posted = serving_.engine.Post([=, this](SessionTable& sessions) {
+                            const absl::Status posted = serving_.engines.PostAt(key, [=, this](SessionTable& sessions) {
                               if (const absl::StatusOr<Session*> session = sessions.Find(key); session.ok()) {
                                 Fill(**session, *response->mutable_session());
                               }

@@ -133,7 +133,7 @@ grpc::ServerUnaryReactor* SessionService::SnapshotSession(grpc::CallbackServerCo
   };
   return AnswerOnce(
       *context, "SnapshotSession", request->request_id(), *request, *response, checked, [&](const Finish& finish) {
-        return serving_.engine.PostFor(
+        return serving_.engines.PostFor(
             *key, [take, finish](SessionTable& sessions, const auto& brought) { take(sessions, brought, finish); });
       });
 }
@@ -174,7 +174,7 @@ grpc::ServerUnaryReactor* SessionService::RestoreSession(grpc::CallbackServerCon
         still.ok() ? static_cast<void>(shown(sessions.Replace(key, copy))) : finish(still);
       });
     };
-    const absl::Status posted = replace ? serving_.engine.PostFor(key, put) : serving_.engine.PostNew({key}, import);
+    const absl::Status posted = replace ? serving_.engines.PostFor(key, put) : serving_.engines.PostNew(key, import);
     if (!posted.ok()) finish(posted);
   };
   return AnswerOnce(*context, "RestoreSession", request->request_id(), *request, *response, checked, InStore(restore));

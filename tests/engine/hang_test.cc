@@ -42,12 +42,13 @@ class HangTest : public EngineTest, public testing::WithParamInterface<bool> {
 
 TEST_P(HangTest, AnotherThreadEndsTheCallsAndTheEnginesOwnIsNotHeardAnyMore) {
   Health health;
-  Start(1, {.health = &health});
+  StepClock& clock = health.AddEngine();
+  Start(1, {.step_clock = &clock});
   std::vector<std::shared_ptr<Call>> calls = {Submit(Generate({1, 2, 3}, 100)), Submit(Generate({4}, 100))};
-  EXPECT_EQ(health.step_began(), TimePoint());
+  EXPECT_EQ(clock.began(), TimePoint());
   engine_->Start();
   backend_->hangs.WaitForNotification();
-  EXPECT_EQ(health.step_began(), clock_.Now());
+  EXPECT_EQ(clock.began(), clock_.Now());
   calls.push_back(Submit(Generate({5}, 9)));  // which the engine's thread has not seen
 
   engine_->Abandon("it hangs");
@@ -62,7 +63,7 @@ TEST_P(HangTest, AnotherThreadEndsTheCallsAndTheEnginesOwnIsNotHeardAnyMore) {
     EXPECT_EQ(seen.tokens.empty() ? 0 : seen.tokens[0].size(),
               call == calls[0] ? 2 : 0);  // what it had been told stays
   }
-  EXPECT_EQ(health.step_began(), TimePoint());
+  EXPECT_EQ(clock.began(), TimePoint());
 }
 
 INSTANTIATE_TEST_SUITE_P(WhetherOrNotItQueues, HangTest, testing::Bool());

@@ -44,7 +44,8 @@ TimePoint At(double seconds) {
 }
 
 TEST(TenantTableTest, ARateIsHeldOverTimeAndLeavingIsNoWayRoundIt) {
-  TenantTable table;
+  TenantLoad load;
+  TenantTable table(load);
   TenantPolicy policy;
   policy.named["a"] = {.tokens_per_second = 100};
   table.SetPolicy(policy);
@@ -117,7 +118,8 @@ class Machine {
  private:
   const std::vector<Load> loads_;
   const double a_, b_, c_;
-  TenantTable table_;
+  TenantLoad load_;
+  TenantTable table_{load_};
   std::vector<Tenant*> tenants_;
   std::vector<int32_t> owner_;
   std::vector<Runnable> runnables_;

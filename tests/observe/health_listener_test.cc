@@ -24,12 +24,15 @@ std::string Ask(const std::string& path, const Health& health) {
 
 TEST(HealthTest, ItLivesUntilAStepDoesNotEnd) {
   Health health;
+  StepClock& first = health.AddEngine();
+  StepClock& second = health.AddEngine();
   EXPECT_TRUE(health.Live(kNow).ok());
-  health.StepBegins(kNow - seconds(60));
+  second.Begins(kNow - seconds(60));
   EXPECT_TRUE(health.Live(kNow).ok());
-  health.StepBegins(kNow - seconds(61));
+  first.Begins(kNow);
+  second.Begins(kNow - seconds(61));
   EXPECT_THAT(std::string(health.Live(kNow).message()), HasSubstr("61 s"));
-  health.StepEnded();
+  second.Ended();
   EXPECT_TRUE(health.Live(kNow).ok());
 }
 

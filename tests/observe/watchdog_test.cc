@@ -33,16 +33,21 @@ TEST(StepLooksTest, NoStepIsUnderWay) {
 
 TEST(WatchdogTest, ItCallsOnceWhereAStepHangs) {
   Health health;
+  health.AddEngine();  // it has nothing to do
+  StepClock& second = health.AddEngine();
   absl::Notification hung;  // notified twice it would end the program
-  Watchdog watchdog(health, std::chrono::duration<double>(0.02), [&hung] { hung.Notify(); });
+  Watchdog watchdog(health, std::chrono::duration<double>(0.02), [&hung](int engine) {
+    EXPECT_EQ(engine, 1);
+    hung.Notify();
+  });
   EXPECT_FALSE(hung.WaitForNotificationWithTimeout(absl::Milliseconds(100)));
-  health.StepBegins(kNow);
+  second.Begins(kNow);
   EXPECT_TRUE(hung.WaitForNotificationWithTimeout(absl::Seconds(30)));
 }
 
 TEST(WatchdogTest, ItEndsWithoutWaiting) {
   Health health;
-  Watchdog watchdog(health, seconds(3600), [] { FAIL(); });
+  Watchdog watchdog(health, seconds(3600), [](int) { FAIL(); });
 }
 
 }  // namespace
