@@ -64,6 +64,7 @@ absl::StatusOr<std::unique_ptr<Backend>> CudaBackend::Create(const BackendOption
 }
 
 CudaBackend::~CudaBackend() {
+  const DeviceScope scope(device_);
   cudaStreamSynchronize(queue_.stream());
   cudaEventDestroy(queued_);
   cudaStreamDestroy(copies_);

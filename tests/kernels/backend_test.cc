@@ -49,6 +49,14 @@ TEST(MakeBackendTest, CudaIsThereOrSaysWhatIsMissing) {
   }
 }
 
+TEST(MakeBackendTest, OnlyCardsAreCounted) {
+  EXPECT_EQ(DeviceCount({.kind = "cpu"}), 1);
+  EXPECT_EQ(DeviceCount({.kind = "ref"}), 1);
+  EXPECT_GE(DeviceCount({.kind = "cuda"}), 1);
+  EXPECT_EQ(DeviceCount({.kind = "auto"}), DeviceCount({.kind = "cuda"}));
+  EXPECT_TRUE(MakeBackend({.kind = "cpu", .threads = 1, .device = 7}).ok());
+}
+
 // Every cut of the work gives the bits that the calling thread alone gives.
 class CutTest : public testing::TestWithParam<int64_t> {
  protected:

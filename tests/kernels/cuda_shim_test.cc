@@ -227,5 +227,102 @@ TEST(CudaShim, ABrokenDeviceStaysBroken) {
   EXPECT_THAT(LaunchAll(1, 32, 0, [] {}), IsEmpty());
 }
 
+// --- several devices ---------------------------------------------------------------------------------------------
+
+class CudaShimDevices : public testing::Test {
+ protected:
+  void SetUp() override {
+    shim::SetDevices(2);
+    for (const int device : {1, 0}) {
+      ASSERT_EQ(cudaSetDevice(device), cudaSuccess);
+      ASSERT_EQ(cudaStreamCreateWithFlags(&streams_[device], 0), cudaSuccess);
+      ASSERT_EQ(cudaEventCreateWithFlags(&events_[device], 0), cudaSuccess);
+      void* memory = nullptr;
+      ASSERT_EQ(cudaMalloc(&memory, 64), cudaSuccess);
+      memory_[device] = static_cast<int*>(memory);
+    }
+  }
+  void TearDown() override {
+    for (const int device : {0, 1}) {
+      cudaStreamDestroy(streams_[device]);
+      cudaEventDestroy(events_[device]);
+      EXPECT_EQ(cudaFree(memory_[device]), cudaSuccess);
+    }
+    cudaSetDevice(0);
+    shim::SetDevices(1);
+  }
+  // A kernel that writes there; empty, or the error.
+  static std::string Write(cudaStream_t stream, int* memory) {
+    cudaLaunchConfig_t config = {};
+    config.blockDim = dim3(32);
+    config.stream = stream;
+    void (*kernel)(int*) = [](int* to) { to[threadIdx.x % 16] = 3; };
+    const cudaError_t error = cudaLaunchKernelEx(&config, kernel, memory);
+    return error == cudaSuccess ? "" : cudaGetErrorString(error);
+  }
+
+  cudaStream_t streams_[2];  // device 0's and device 1's, as all that follows
+  cudaEvent_t events_[2];
+  int* memory_[2];
+};
+
+TEST_F(CudaShimDevices, LaunchesAndMemsetsAreRefusedOnAnothersStream) {
+  for (const int device : {0, 1}) {
+    cudaSetDevice(device);
+    EXPECT_THAT(Write(streams_[device], memory_[device]), IsEmpty());
+    EXPECT_THAT(Write(nullptr, memory_[device]), IsEmpty());
+    EXPECT_EQ(cudaMemsetAsync(memory_[device], 0, 64, streams_[device]), cudaSuccess);
+  }
+  EXPECT_EQ(Write(streams_[0], memory_[0]), "a stream of device 0 from a thread whose device is 1");
+  EXPECT_EQ(cudaMemsetAsync(memory_[0], 0, 64, streams_[0]), cudaErrorInvalidResourceHandle);
+}
+
+TEST_F(CudaShimDevices, CopiesGoWellOnAnothersStreamWithItsOwnMemory) {
+  int value = 5, back = 0;
+  EXPECT_EQ(cudaMemcpyAsync(memory_[1], &value, sizeof(value), cudaMemcpyHostToDevice, streams_[1]), cudaSuccess);
+  EXPECT_EQ(cudaMemcpyAsync(&back, memory_[1], sizeof(back), cudaMemcpyDeviceToHost, streams_[1]), cudaSuccess);
+  EXPECT_EQ(back, 5);
+  for (const cudaStream_t stream : {streams_[0], cudaStream_t{}}) {
+    EXPECT_EQ(cudaMemcpyAsync(memory_[1], &value, sizeof(value), cudaMemcpyHostToDevice, stream),
+              cudaErrorInvalidResourceHandle);
+  }
+  EXPECT_EQ(cudaMemsetAsync(memory_[1] + 3, 0, 4, nullptr), cudaErrorInvalidResourceHandle);
+}
+
+TEST_F(CudaShimDevices, AnEventIsRecordedOnItsOwnDeviceAlone) {
+  EXPECT_EQ(cudaEventRecord(events_[1], streams_[1]), cudaSuccess);
+  EXPECT_EQ(cudaStreamWaitEvent(streams_[0], events_[1], 0), cudaSuccess);
+  EXPECT_EQ(cudaEventRecord(events_[1], streams_[0]), cudaErrorInvalidResourceHandle);
+  EXPECT_EQ(cudaEventRecord(events_[1], nullptr), cudaErrorInvalidResourceHandle);
+}
+
+TEST_F(CudaShimDevices, AGraphStaysOnTheDeviceThatItWasCapturedOn) {
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t exec = nullptr;
+  ASSERT_EQ(cudaStreamBeginCapture(streams_[0], cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  EXPECT_THAT(Write(streams_[0], memory_[0]), IsEmpty());
+  cudaSetDevice(1);
+  EXPECT_THAT(Write(streams_[1], memory_[1]), IsEmpty());  // is none of the capture's
+  ASSERT_EQ(cudaStreamEndCapture(streams_[0], &graph), cudaSuccess);
+  ASSERT_EQ(cudaGraphInstantiate(&exec, graph, 0), cudaSuccess);
+  EXPECT_EQ(cudaGraphLaunch(exec, streams_[0]), cudaSuccess);
+  int back = 0;
+  EXPECT_EQ(cudaMemcpyAsync(&back, memory_[0], sizeof(back), cudaMemcpyDeviceToHost, streams_[0]), cudaSuccess);
+  EXPECT_EQ(back, 3);
+  cudaGraphDestroy(graph);
+  cudaGraphExecDestroy(exec);
+}
+
+TEST_F(CudaShimDevices, ThereAreNoMore) {
+  EXPECT_EQ(cudaSetDevice(2), cudaErrorInvalidDevice);
+  EXPECT_EQ(cudaSetDevice(-1), cudaErrorInvalidDevice);
+}
+
+using CudaShimDevicesDeathTest = CudaShimDevices;
+
+TEST_F(CudaShimDevicesDeathTest, AKernelThatTouchesAnothersMemoryEndsTheProgram) {
+  EXPECT_DEATH(Write(streams_[0], memory_[1]), "");
+}
+
 }  // namespace
 }  // namespace barista

@@ -1,39 +1,28 @@
-// The runtime's calls on host memory.
-#include <sys/mman.h>
-#include <unistd.h>
-
+// The runtime's calls: devices, streams, events and graphs.
 #include <algorithm>
-#include <cstdlib>
+#include <array>
+#include <atomic>
 #include <functional>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "cuda_runtime.h"
 #include "tests/support/cuda_shim/block.h"
+#include "tests/support/cuda_shim/memory.h"
 
 namespace {
 
-constexpr size_t kAlignment = 256;  // as cudaMalloc's
+using barista::shim::Turn;
+using Work = std::function<cudaError_t()>;
 
-struct Mapping {
-  void* begin;
-  size_t bytes;
-  size_t used;  // of these, cudaMalloc's
-};
+constexpr int kDevicesMax = 8;
 
 struct Runtime {
-  std::mutex mutex;
-  std::map<void*, Mapping> mappings;  // by what cudaMalloc gave
-  std::string report;
-  cudaError_t broken = cudaSuccess;
-  size_t memory = size_t{8} << 30, used = 0;
-  int64_t freed_dirty = 0;
-  std::vector<std::function<cudaError_t()>>* captured = nullptr;  // of the graph under way
-  int64_t graph_launches = 0;
+  std::atomic<int> devices = 1;
+  std::array<std::atomic<cudaError_t>, kDevicesMax> broken = {};
+  std::atomic<int64_t> graph_launches = 0;
 };
 
 Runtime& TheRuntime() {
@@ -41,93 +30,73 @@ Runtime& TheRuntime() {
   return runtime;
 }
 
+thread_local int current_device = 0;
+thread_local std::string report;  // what was wrong with this thread's last call that failed
+
+cudaError_t Broken(int device) { return TheRuntime().broken[device]; }
+
+cudaError_t Refuse(cudaError_t error, std::string why) {
+  report = std::move(why);
+  return error;
+}
+
 }  // namespace
 
+struct CUstream_st {
+  int device;
+  std::unique_ptr<std::vector<Work>> captured;  // of the graph under way
+};
+struct CUevent_st {
+  int device;
+};
 struct CUgraph_st {
-  std::vector<std::function<cudaError_t()>> work;
+  std::vector<Work> work;
 };
 struct CUgraphExec_st : CUgraph_st {};
 
-// Memory ends, rounded up to its alignment where it is large and to 16 bytes where it is small, at a page without
-// access.
-cudaError_t cudaMalloc(void** memory, size_t bytes) {
-  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  const size_t alignment = bytes < kAlignment ? 16 : kAlignment;
-  const size_t used = (bytes + alignment - 1) / alignment * alignment;
-  const size_t mapped = (used + page - 1) / page * page + page;
-  Runtime& runtime = TheRuntime();
-  const std::lock_guard<std::mutex> lock(runtime.mutex);
-  if (used > runtime.memory - runtime.used) return cudaErrorMemoryAllocation;
-  void* begin = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (begin == MAP_FAILED) return cudaErrorMemoryAllocation;
-  std::byte* end = static_cast<std::byte*>(begin) + mapped - page;
-  mprotect(end, page, PROT_NONE);
-  *memory = end - used;
-  runtime.used += used;
-  runtime.mappings[*memory] = {begin, mapped, used};
-  return cudaSuccess;
+namespace {
+
+// The stream's, where there is one: no stream is the thread's device's.
+int DeviceOf(cudaStream_t stream) { return stream == nullptr ? current_device : stream->device; }
+
+cudaError_t CheckMemory(const void* at, int device) {
+  const int owner = barista::shim::OwnerOf(at);
+  if (owner < 0 || owner == device) return cudaSuccess;
+  return Refuse(cudaErrorInvalidResourceHandle,
+                "memory of device " + std::to_string(owner) + " on a stream of device " + std::to_string(device));
 }
 
-cudaError_t cudaFree(void* memory) {
-  if (memory == nullptr) return cudaSuccess;
-  Runtime& runtime = TheRuntime();
-  const std::lock_guard<std::mutex> lock(runtime.mutex);
-  const auto found = runtime.mappings.find(memory);
-  if (found == runtime.mappings.end()) return cudaErrorInvalidValue;
-  const Mapping& mapping = found->second;
-  const std::byte* bytes = static_cast<const std::byte*>(memory);
-  runtime.freed_dirty += std::any_of(bytes, bytes + mapping.used, [](std::byte b) { return b != std::byte{0}; });
-  runtime.used -= mapping.used;
-  munmap(mapping.begin, mapping.bytes);
-  runtime.mappings.erase(found);
-  return cudaSuccess;
-}
+}  // namespace
 
-cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void*) {
-  *attributes = {.device = 0};
-  return cudaSuccess;
-}
-
-cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
-  Runtime& runtime = TheRuntime();
-  const std::lock_guard<std::mutex> lock(runtime.mutex);
-  *free = runtime.memory - runtime.used;
-  *total = runtime.memory;
-  return cudaSuccess;
-}
-
-cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
-  *memory = std::malloc(bytes);
-  return *memory == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
-}
-cudaError_t cudaFreeHost(void* memory) {
-  std::free(memory);
-  return cudaSuccess;
-}
-
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
-  return barista::shim::Do([=] {
+// From a thread whose device is another, a copy goes well, as on a card.
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
+  return barista::shim::Do(stream, [=](int device) {
+    const Turn turn(device);
+    for (const void* at : {static_cast<const void*>(to), from}) {
+      if (const cudaError_t error = CheckMemory(at, device); error != cudaSuccess) return error;
+    }
     if (bytes > 0) std::memmove(to, from, bytes);
-    return TheRuntime().broken;
+    return Broken(device);
   });
 }
-cudaError_t cudaMemsetAsync(void* to, int byte, size_t bytes, cudaStream_t) {
-  return barista::shim::Do([=] {
+cudaError_t cudaMemsetAsync(void* to, int byte, size_t bytes, cudaStream_t stream) {
+  if (const cudaError_t error = barista::shim::CheckStream(stream); error != cudaSuccess) return error;
+  return barista::shim::Do(stream, [=](int device) {
+    const Turn turn(device);
+    if (const cudaError_t error = CheckMemory(to, device); error != cudaSuccess) return error;
     std::memset(to, byte, bytes);
-    return TheRuntime().broken;
+    return Broken(device);
   });
 }
 
-cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
-  if (TheRuntime().captured != nullptr) return cudaErrorInvalidValue;
-  TheRuntime().captured = new std::vector<std::function<cudaError_t()>>;
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  if (stream == nullptr || stream->captured != nullptr) return cudaErrorInvalidValue;
+  stream->captured = std::make_unique<std::vector<Work>>();
   return cudaSuccess;
 }
-cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
-  const std::unique_ptr<std::vector<std::function<cudaError_t()>>> captured(
-      std::exchange(TheRuntime().captured, nullptr));
-  if (captured == nullptr) return cudaErrorInvalidValue;
-  *graph = new CUgraph_st{*captured};
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  if (stream == nullptr || stream->captured == nullptr) return cudaErrorInvalidValue;
+  *graph = new CUgraph_st{*std::exchange(stream->captured, nullptr)};
   return cudaSuccess;
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
@@ -151,8 +120,8 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t) {
 }
 
 const char* cudaGetErrorString(cudaError_t error) {
-  if (error == cudaErrorLaunchFailure && !TheRuntime().report.empty()) return TheRuntime().report.c_str();
-  return cudaGetErrorName(error);
+  const bool reported = error == cudaErrorLaunchFailure || error == cudaErrorInvalidResourceHandle;
+  return reported && !report.empty() ? report.c_str() : cudaGetErrorName(error);
 }
 const char* cudaGetErrorName(cudaError_t error) {
   switch (error) {
@@ -162,6 +131,10 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorInvalidValue";
     case cudaErrorMemoryAllocation:
       return "cudaErrorMemoryAllocation";
+    case cudaErrorInvalidDevice:
+      return "cudaErrorInvalidDevice";
+    case cudaErrorInvalidResourceHandle:
+      return "cudaErrorInvalidResourceHandle";
     case cudaErrorIllegalAddress:
       return "cudaErrorIllegalAddress";
     case cudaErrorLaunchFailure:
@@ -171,52 +144,81 @@ const char* cudaGetErrorName(cudaError_t error) {
 }
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
+  *count = TheRuntime().devices;
   return cudaSuccess;
 }
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
-  *properties = {
-      .name = "host shim", .major = 9, .minor = 0, .multiProcessorCount = 4, .totalGlobalMem = TheRuntime().memory};
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  if (device < 0 || device >= TheRuntime().devices) return cudaErrorInvalidDevice;
+  size_t free = 0, total = 0;
+  cudaMemGetInfo(&free, &total);
+  *properties = {.name = "host shim", .major = 9, .minor = 0, .multiProcessorCount = 4, .totalGlobalMem = total};
   return cudaSuccess;
 }
-cudaError_t cudaSetDevice(int) { return cudaSuccess; }
-cudaError_t cudaDeviceSynchronize() { return TheRuntime().broken; }
+cudaError_t cudaGetDevice(int* device) {
+  *device = current_device;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int device) {
+  if (device < 0 || device >= TheRuntime().devices) return cudaErrorInvalidDevice;
+  current_device = device;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceSynchronize() { return Broken(current_device); }
+
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = nullptr;
+  *stream = new CUstream_st{.device = current_device, .captured = nullptr};
   return cudaSuccess;
 }
-cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return TheRuntime().broken; }
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  delete stream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) { return Broken(DeviceOf(stream)); }
 cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
+
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  *event = nullptr;
+  *event = new CUevent_st{.device = current_device};
   return cudaSuccess;
 }
-cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return TheRuntime().broken; }
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  if (event->device == DeviceOf(stream)) return cudaSuccess;
+  return Refuse(cudaErrorInvalidResourceHandle, "an event of device " + std::to_string(event->device) +
+                                                    " on a stream of device " + std::to_string(DeviceOf(stream)));
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t event) { return Broken(event->device); }
 
 namespace barista::shim {
 
-cudaError_t Do(std::function<cudaError_t()> work) {
-  if (TheRuntime().captured == nullptr) return work();
-  TheRuntime().captured->push_back(std::move(work));
+cudaError_t CheckStream(cudaStream_t stream) {
+  if (DeviceOf(stream) == current_device) return cudaSuccess;
+  return Refuse(cudaErrorInvalidResourceHandle, "a stream of device " + std::to_string(DeviceOf(stream)) +
+                                                    " from a thread whose device is " + std::to_string(current_device));
+}
+
+cudaError_t Do(cudaStream_t stream, std::function<cudaError_t(int device)> work) {
+  const int device = DeviceOf(stream);
+  if (stream == nullptr || stream->captured == nullptr) return work(device);
+  stream->captured->push_back([work = std::move(work), device] { return work(device); });
   return cudaSuccess;
 }
 int64_t GraphLaunches() { return TheRuntime().graph_launches; }
 
-cudaError_t Run(const cudaLaunchConfig_t& config, void (*call)(void*), void* context) {
-  Runtime& runtime = TheRuntime();
-  const std::lock_guard<std::mutex> lock(runtime.mutex);
-  if (runtime.broken != cudaSuccess) return runtime.broken;
-  runtime.report =
+cudaError_t Run(const cudaLaunchConfig_t& config, int device, void (*call)(void*), void* context) {
+  const Turn turn(device);
+  if (const cudaError_t error = Broken(device); error != cudaSuccess) return error;
+  std::string wrong =
       RunGrid(config.gridDim, config.blockDim, config.dynamicSmemBytes, config.numAttrs > 0, call, context);
-  return runtime.report.empty() ? cudaSuccess : cudaErrorLaunchFailure;
+  return wrong.empty() ? cudaSuccess : Refuse(cudaErrorLaunchFailure, std::move(wrong));
 }
 
-void Break(cudaError_t error) { TheRuntime().broken = error; }
-void Heal() { TheRuntime().broken = cudaSuccess; }
-void SetMemory(size_t bytes) { TheRuntime().memory = bytes; }
-int64_t FreedDirty() { return TheRuntime().freed_dirty; }
+void SetDevices(int count) { TheRuntime().devices = std::min(count, kDevicesMax); }
+void Break(cudaError_t error, int device) { TheRuntime().broken[device] = error; }
+void Heal() {
+  for (std::atomic<cudaError_t>& broken : TheRuntime().broken) broken = cudaSuccess;
+}
 
 }  // namespace barista::shim

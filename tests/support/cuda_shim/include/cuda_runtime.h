@@ -6,9 +6,14 @@
 // SetSchedule chooses. A launch ends with cudaErrorLaunchFailure, and cudaGetErrorString says where and why, when
 // threads of a block stand at different barriers or have left, when a shuffle or vote lacks a lane of its mask, or when
 // a block wrote past its shared memory, or when a kernel that may begin before the launch ahead of it ends has threads
-// that do not wait for it. Shared memory begins as NaN in every block. Device memory ends at a page
-// without access, so a touch behind it (behind 16 bytes of rounding) ends the program. "Device" memory is host memory,
-// streams are the calling thread, and launches are done when they return. One launch runs at a time.
+// that do not wait for it. Shared memory begins as NaN in every block. Device memory ends at a page without access, so
+// a touch behind it (behind 16 bytes of rounding) ends the program. "Device" memory is host memory, streams are the
+// calling thread, and launches are done when they return. One launch runs at a time.
+//
+// There may be several devices (SetDevices). Streams, events and memory are of the device that was the thread's when
+// they were made; cudaErrorInvalidResourceHandle, and cudaGetErrorString's reason, answer launches and memsets on a
+// stream of another device than the thread's, events on a stream of another device, and copies and memsets of another
+// device's memory. A kernel that touches memory of another device ends the program.
 #pragma once
 
 #define BARISTA_CUDA_SHIM 1
@@ -167,6 +172,8 @@ enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
+  cudaErrorInvalidDevice = 101,
+  cudaErrorInvalidResourceHandle = 400,
   cudaErrorIllegalAddress = 700,
   cudaErrorLaunchFailure = 719,
 };
@@ -216,6 +223,7 @@ const char* cudaGetErrorString(cudaError_t error);
 const char* cudaGetErrorName(cudaError_t error);
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
+cudaError_t cudaGetDevice(int* device);
 cudaError_t cudaSetDevice(int device);
 cudaError_t cudaDeviceSynchronize();
 cudaError_t cudaMalloc(void** memory, size_t bytes);
@@ -245,19 +253,24 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
 namespace barista::shim {
 
 // Runs call(context) once in every thread of every block.
-cudaError_t Run(const cudaLaunchConfig_t& config, void (*call)(void*), void* context);
+cudaError_t Run(const cudaLaunchConfig_t& config, int device, void (*call)(void*), void* context);
 
-// Does `work` now, or keeps it while a graph is captured.
-cudaError_t Do(std::function<cudaError_t()> work);
+// Whether the stream is of the thread's device.
+cudaError_t CheckStream(cudaStream_t stream);
+// Does `work` now on the stream's device, or keeps it while a graph is captured from the stream.
+cudaError_t Do(cudaStream_t stream, std::function<cudaError_t(int device)> work);
 int64_t GraphLaunches();
+
+// How many devices there are: 1 until then, 8 at most.
+void SetDevices(int count);
 
 // The order in which a block's threads, and a grid's blocks, go on: 0 ascending, 1 descending, others at random from
 // that seed. A kernel whose result depends on it lacks a barrier.
 void SetSchedule(uint64_t seed);
 // The next launch, and all after it until Heal, end with `error`: a broken device.
-void Break(cudaError_t error);
+void Break(cudaError_t error, int device = 0);
 void Heal();
-// The device's memory from now on: 8 GiB until then.
+// Each device's memory from now on: 8 GiB until then.
 void SetMemory(size_t bytes);
 // How many of cudaFree's pieces held something else than zeros.
 int64_t FreedDirty();
@@ -282,9 +295,10 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
     void (*kernel)(Parameters...);
     std::tuple<Parameters...> values;
   } context{kernel, std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)};
-  return barista::shim::Do([config = *config, context]() mutable {
+  if (const cudaError_t error = barista::shim::CheckStream(config->stream); error != cudaSuccess) return error;
+  return barista::shim::Do(config->stream, [config = *config, context](int device) mutable {
     return barista::shim::Run(
-        config,
+        config, device,
         [](void* raw) {
           const Context& c = *static_cast<const Context*>(raw);
           std::apply(c.kernel, c.values);
