@@ -195,20 +195,18 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, const Device
     tiers.hand_over = [&peer](const std::string& key, absl::string_view bytes) { return peer->Import(key, bytes); };
   }
   std::atomic<bool> device_failed = false;
-  EngineGroup group(static_cast<int>(count));
+  EngineGroup group(static_cast<int>(count), checkpoint_bytes, config.prefix_tokens_min);
   std::vector<std::unique_ptr<Engine>> owned;
   for (int i = 0; i < count; ++i) {
     tiers.device_worker = devices[i].copies.get();
     owned.push_back(std::make_unique<Engine>(
         *devices[i].model, *devices[i].pool, tokenizer->get(), metrics, clock,
-        EngineOptions{.queue_requests_max = static_cast<size_t>((config.limits.queue_requests_max + count - 1) / count),
+        EngineOptions{.queue_requests_max = static_cast<size_t>(config.limits.queue_requests_max),
                       .outbox_events_max = static_cast<size_t>(config.outbox_events_max),
                       .step_target_seconds = config.step_target_ms / 1000,
                       .poison_freed_slots = config.poison_freed_slots,
                       .positions_max = positions_max,
-                      .checkpoint_bytes = devices[i].plan.checkpoint_bytes,
                       .rewind_tokens_max = config.limits.rewind_tokens_max,
-                      .prefix_tokens_min = config.prefix_tokens_min,
                       .step_clock = &health.AddEngine(),
                       .latent_sample_steps = config.latent_sample_steps,
                       .drift = {.replay = plan.replay_bytes > 0 ? &replay : nullptr,

@@ -93,7 +93,8 @@ SESSIONS = [
     ("Bytes of a session", "bytes", [(series("barista_bytes_per_session"), "{{instance}}")], "Known before the start."),
     ("Sessions that went down, per second", "short", [(rate("barista_evictions_total", "tier"), "to {{tier}}")],
      "The longest unused make room for others."),
-    ("Sessions that came up, per second", "short", [(rate("barista_returns_total", "tier"), "from {{tier}}")],
+    ("Sessions that came up, per second", "short", [(rate("barista_returns_total", "tier"), "from {{tier}}"),
+                                                    (rate("barista_session_moves_total"), "on another device")],
      "Used again. Where both are high, slots are too few: sessions only swap places."),
     ("Snapshots, restores, forks, rewinds, per second", "short", [
         (rate("barista_snapshots_total"), "snapshots"), (rate("barista_restores_total"), "restores"),

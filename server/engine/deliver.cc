@@ -38,7 +38,7 @@ void Engine::Settle(ActiveCall& active, int32_t c, SampleResult result) {
   metrics_.generation_tokens_total.Increment();
   TenantTable::Spend(*active.tenant, 1);
   if (active.counts_tokens()) choice.sequence.counts.AddOutput(id);
-  if (active.session != nullptr && states_.on()) active.session->past.Drew(id);
+  if (active.session != nullptr && group_.states.on()) active.session->past.Drew(id);
   if (choice.speculation != nullptr) choice.speculation->Push(id);
   if (active.sampled_tokens != nullptr) active.sampled_tokens->push_back(id);
 
@@ -192,7 +192,7 @@ void Engine::End(ActiveCall& active, absl::Status status, std::vector<double> cl
     calls_.erase(active.call);
     streams_ -= active.request().n;
     group_.tenants.Leave(active.request().tenant, active.request().n, active.queued);
-    if (!admitted && active.request().session.empty()) --waiting_count_;
+    if (!admitted && active.request().session.empty()) --group_.waiting;
   }
   active.call->Push(std::move(finished));
 }

@@ -35,20 +35,21 @@ Engine::Engine(Model& model, StatePool& pool, const Tokenizer* tokenizer, Metric
       metrics_(metrics),
       clock_(clock),
       options_(options),
-      own_group_(options.group == nullptr ? std::make_unique<EngineGroup>(1) : nullptr),
+      own_group_(options.group == nullptr
+                     ? std::make_unique<EngineGroup>(1, options.checkpoint_bytes, options.prefix_tokens_min)
+                     : nullptr),
       group_(options.group == nullptr ? *own_group_ : *options.group),
       gauges_(metrics),
       slots_(pool, options.poison_freed_slots),
-      states_(options.checkpoint_bytes),
-      prefixes_(states_, options.prefix_tokens_min),
       tiers_(WithDefaults(options.tiers, inline_worker_, [this](const std::string& key) { AskElsewhere(key); }), slots_,
              pool, metrics, clock, [this](std::function<void()> work) { PostInternal(std::move(work)); }),
-      sessions_(slots_, pool, model.state_layout(), states_, tiers_, options.rewind_tokens_max, group_, options.number),
+      sessions_(slots_, pool, model.state_layout(), tiers_, options.rewind_tokens_max, group_, options.number),
       tenants_(group_.tenants),
       pace_(options.step_target_seconds, model.options().rows_max),
       latent_meter_(model, options.latent_sample_steps, metrics),
       drift_probe_(options.drift, pool, metrics, clock) {
   group_.engines[options.number] = this;
+  group_.tenants.AddPlaces(tiers_.sessions_max());
   model_.backend().BindThread();
   model_.RecordDecodes(pool_);
   tiers_.SetTable(&sessions_);
@@ -58,8 +59,9 @@ Engine::Engine(Model& model, StatePool& pool, const Tokenizer* tokenizer, Metric
   tokens_.reserve(rows);
   {
     absl::MutexLock lock(&mutex_);
-    slots_available_ = slots_free_ = slots_.available();
+    slots_free_ = slots_for_calls_ = slots_.available();
   }
+  CountAvailable();
   metrics_.bytes_per_session.Set(static_cast<double>(model.state_layout().bytes_per_session()));
   gauges_.sessions_max.Set(slots_.total());
   gauges_.sessions_total_max.Set(static_cast<double>(tiers_.sessions_max()));
@@ -84,11 +86,11 @@ absl::StatusOr<std::shared_ptr<Call>> Engine::Submit(Request request, std::funct
   const size_t outbox_events_max =
       std::max(options_.outbox_events_max, StepEventsMax(request) + static_cast<size_t>(n));
   const bool kept = !request.session.empty();
-  if (request.kind == RequestKind::kGenerate && request.cache && states_.on() && request.start == nullptr &&
+  if (request.kind == RequestKind::kGenerate && request.cache && group_.states.on() && request.start == nullptr &&
       request.prompt_logprobs < 0) {
     const std::vector<int32_t>& prompt = kept ? request.opening : request.prompt;
-    if (static_cast<int64_t>(prompt.size()) >= options_.prefix_tokens_min) {
-      active.keys = prefix_keys_.Of(request.tenant, prompt);
+    if (static_cast<int64_t>(prompt.size()) >= group_.prefixes.tokens_min()) {
+      active.keys = group_.prefix_keys.Of(request.tenant, prompt);
     }
   }
   active.call = std::make_shared<Call>(std::move(request), outbox_events_max, std::move(on_events));
@@ -96,20 +98,22 @@ absl::StatusOr<std::shared_ptr<Call>> Engine::Submit(Request request, std::funct
   active.choices.resize(n);
   active.held = std::move(held);
 
+  const int64_t room = static_cast<int64_t>(options_.queue_requests_max) + group_.slots_available;
   absl::MutexLock lock(&mutex_);
   absl::Status refused;
   if (draining_) {
     refused = Draining();
   } else if (n > slots_.total()) {
     refused = MakeError({.reason = ErrorReason::kSessionsMax},
-                        absl::StrCat("n = ", n, " needs as many slots; this server has ", slots_.total()));
-  } else if (!kept && waiting_count_ >= options_.queue_requests_max + slots_available_) {
-    refused =
-        MakeError({.reason = ErrorReason::kQueueFull, .retry_after_seconds = 1},
-                  absl::StrCat(waiting_count_, " requests are waiting already, limit ", options_.queue_requests_max));
+                        absl::StrCat("n = ", n, " needs as many slots on one device, which has ", slots_.total()));
+  } else if (const int64_t before = kept ? 0 : group_.waiting++; !kept && before >= room) {
+    --group_.waiting;
+    refused = MakeError({.reason = ErrorReason::kQueueFull, .retry_after_seconds = 1},
+                        absl::StrCat(before, " requests are waiting already, limit ", options_.queue_requests_max));
   } else {
     active.queued = static_cast<int64_t>(active.request().prompt.size());
     refused = group_.tenants.Enter(active.request().tenant, n, active.queued);
+    if (!refused.ok() && !kept) --group_.waiting;
   }
   if (!refused.ok()) {
     metrics_.admission_refusals(absl::AsciiStrToLower(Name(DetailOf(refused).reason))).Increment();
@@ -120,7 +124,7 @@ absl::StatusOr<std::shared_ptr<Call>> Engine::Submit(Request request, std::funct
   calls_.insert(call);
   streams_ += n;
   slots_asked_ += n;
-  if (!kept) gauges_.waiting.Set(static_cast<double>(++waiting_count_));
+  metrics_.num_requests_waiting.Set(static_cast<double>(group_.waiting));
   wake_.Signal();
   return call;
 }
@@ -267,7 +271,7 @@ void Engine::Admit() {
     const auto next = NextWaiting();
     const int32_t wanted = static_cast<int32_t>(next->choices.size());
     if (wanted > slots_.available()) {
-      if (MoveOn(*next, nullptr)) {
+      if (MoveTo(group_.WithFree(wanted, *this), &*next, nullptr)) {
         waiting_.erase(next);
         continue;
       }
@@ -311,9 +315,13 @@ void Engine::Begin(std::unique_ptr<ActiveCall> active) {
   if (!goes_on && active->prompt_read() && active->cached > 0) PromptRead(*active);
   metrics_.request_queue_time_seconds.Observe(SecondsBetween(active->arrived, active->admitted));
   running_.push_back(std::move(active));
-  absl::MutexLock lock(&mutex_);
-  if (waited) --waiting_count_;
-  slots_available_ = SlotsForCalls();
+  if (waited) --group_.waiting;
+  CountAvailable();
+}
+
+void Engine::CountAvailable() {
+  const int64_t now = SlotsForCalls();
+  group_.slots_available += now - std::exchange(slots_available_, now);
 }
 
 void Engine::RemoveEnded() {
@@ -325,7 +333,7 @@ void Engine::RemoveEnded() {
 
 void Engine::UpdateGauges() {
   gauges_.running.Set(static_cast<double>(running_.size()));
-  gauges_.checkpoint_bytes.Set(static_cast<double>(states_.bytes()));
+  metrics_.checkpoint_bytes.Set(static_cast<double>(group_.states.bytes()));
   const int64_t bytes = model_.state_layout().bytes_per_session();
   gauges_.device.Set(slots_.used(), bytes);
   gauges_.host.Set(tiers_.count(Tier::kHost), bytes);
@@ -333,10 +341,10 @@ void Engine::UpdateGauges() {
   gauges_.registry.Set(tiers_.count(Tier::kRegistry), bytes);
   CountQueued();
   CountVacancy();
+  CountAvailable();
+  metrics_.num_requests_waiting.Set(static_cast<double>(group_.waiting));
   absl::MutexLock lock(&mutex_);
   sessions_count_ = sessions_.size();
-  slots_available_ = SlotsForCalls();
-  gauges_.waiting.Set(static_cast<double>(waiting_count_));
 }
 
 }  // namespace barista

@@ -35,14 +35,14 @@
 namespace barista {
 
 struct EngineOptions {
-  size_t queue_requests_max = 1024;   // calls that wait for a slot; one more is refused
+  size_t queue_requests_max = 1024;   // calls of the whole group that wait for a slot; one more is refused
   size_t outbox_events_max = 256;     // events of one call that its reader has not taken; the call pauses there
   double step_target_seconds = 0.04;  // prompts beside running decodes are read in pieces that keep steps near this
   bool poison_freed_slots = false;    // NaN in freed slots (checked builds)
   int64_t positions_max = 0;          // tokens of a session's past, where the model has full attention; 0: no limit
-  int64_t checkpoint_bytes = 0;       // of states that are kept for rewinds and for prompts that begin alike; 0: none
+  int64_t checkpoint_bytes = 0;       // EngineGroup's states_bytes, of an engine that is alone
   int64_t rewind_tokens_max = 256;    // that a session can be put back, from kept states
-  int64_t prefix_tokens_min = 256;    // of a prompt whose state is worth keeping
+  int64_t prefix_tokens_min = 256;    // the same
   StepClock* step_clock = nullptr;    // told when a step begins and ends; may be null
   int64_t latent_sample_steps = 32;   // from one measured row of p(l|t) to the next; 0: none is measured
   DriftOptions drift;
@@ -134,6 +134,7 @@ class Engine {
 
   // The phases of a step, in order.
   bool Prepare();
+  void CountAvailable();  // slots for calls without a session
   void RunPosted();
   void TakeSubmitted();
   void Take(ActiveCall active);
@@ -199,9 +200,11 @@ class Engine {
   void CountQueued();
   void UpdateGauges();
   void CountVacancy();
-  // engine_moves.cc: to an engine with slots free, with its session where it has one: that is at rest in the host's
-  // memory. False: there is none, and nothing changed.
-  bool MoveOn(ActiveCall& active, Session* session);
+  // engine_moves.cc: a call that has no slot yet, with its session where it has one: that is at rest in the host's
+  // memory. False: `to` is null or takes nothing, or someone else holds the session's name; nothing changed.
+  bool MoveTo(Engine* to, ActiveCall* active, Session* session);
+  void MoveSurplus();                         // idle sessions beyond those that fit here
+  int64_t SlotsKept() const;                  // by sessions that have no room in the tiers below
   void AskElsewhere(const std::string& key);  // for a session that other servers want, and this engine lacks
 
   Model& model_;
@@ -218,12 +221,12 @@ class Engine {
   std::deque<ActiveCall> submitted_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::function<void()>> posted_ ABSL_GUARDED_BY(mutex_);
   std::set<std::shared_ptr<Call>> calls_ ABSL_GUARDED_BY(mutex_);  // submitted and not ended
-  size_t waiting_count_ ABSL_GUARDED_BY(mutex_) = 0;
-  int64_t streams_ ABSL_GUARDED_BY(mutex_) = 0;          // choices of calls_
-  int64_t slots_free_ ABSL_GUARDED_BY(mutex_) = 0;       // as of the last step
-  int64_t slots_asked_ ABSL_GUARDED_BY(mutex_) = 0;      // by calls that had none then, or have come since
-  int64_t coming_over_ ABSL_GUARDED_BY(mutex_) = 0;      // of these, from other engines, and not taken yet
-  int64_t slots_available_ ABSL_GUARDED_BY(mutex_) = 0;  // to calls without a session, as of the last step
+  int64_t streams_ ABSL_GUARDED_BY(mutex_) = 0;                    // choices of calls_
+  int64_t slots_free_ ABSL_GUARDED_BY(mutex_) = 0;                 // as of the last step
+  int64_t slots_for_calls_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t slots_asked_ ABSL_GUARDED_BY(mutex_) = 0;   // by calls that had none then, or have come since
+  int64_t coming_slots_ ABSL_GUARDED_BY(mutex_) = 0;  // of these, by calls from other engines that are not taken yet
+  int64_t coming_over_ ABSL_GUARDED_BY(mutex_) = 0;   // calls and sessions from other engines that are not taken yet
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
@@ -234,16 +237,14 @@ class Engine {
   std::atomic<bool> failed_ = false;
   std::thread thread_;
   InlineWorker inline_worker_;
-  const PrefixKeys prefix_keys_;
-  EngineGauges gauges_;  // that of waiting calls under mutex_
+  EngineGauges gauges_;
 
   // The engine's thread only.
   SlotTable slots_;
-  StateCache states_;
-  PrefixCache prefixes_;
   Tiers tiers_;
   SessionTable sessions_;
   TenantTable tenants_;
+  int64_t slots_available_ = 0;  // as of CountAvailable
   std::deque<ActiveCall> waiting_;
   std::vector<std::unique_ptr<ActiveCall>> arriving_;
   int32_t slots_wanted_ = 0;  // beyond the free ones, in this step

@@ -1,6 +1,7 @@
 // From one engine of a server to another: calls that would wait here for a slot while another has one free, with their
-// sessions.
+// sessions; and sessions that fork here beyond those that fit.
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "server/engine/engine.h"
@@ -11,13 +12,35 @@ Engine* EngineGroup::WithFree(int64_t slots, const Engine& other) const {
   Engine* best = nullptr;
   int64_t most = slots - 1;
   for (Engine* engine : engines) {
-    if (engine == &other || engines.size() == 1) continue;
+    if (engine == &other) continue;
     const Vacancy vacancy = engine->vacancy();
     if (!vacancy.open || vacancy.free <= most || vacancy.sessions_left < 1) continue;
     most = vacancy.free;
     best = engine;
   }
   return best;
+}
+
+Engine* EngineGroup::WithRoom(const Engine& other) const {
+  Engine* best = nullptr;
+  int64_t most = 0;
+  for (Engine* engine : engines) {
+    if (engine == &other) continue;
+    const Vacancy vacancy = engine->vacancy();
+    if (!vacancy.open || vacancy.sessions_left <= most) continue;
+    most = vacancy.sessions_left;
+    best = engine;
+  }
+  return best;
+}
+
+Engine* EngineGroup::WithHope(int64_t slots, const Engine& other) const {
+  for (Engine* engine : engines) {
+    if (engine == &other) continue;
+    const Vacancy vacancy = engine->vacancy();
+    if (vacancy.open && vacancy.for_calls >= slots) return engine;
+  }
+  return nullptr;
 }
 
 Vacancy Engine::vacancy() const {
@@ -27,6 +50,7 @@ Vacancy Engine::vacancy() const {
                                       group_.homes.expected(options_.number)};
   absl::MutexLock lock(&mutex_);
   vacancy.free += slots_free_ - slots_asked_;
+  vacancy.for_calls = slots_for_calls_;
   vacancy.streams = streams_;
   vacancy.open = !draining_;
   return vacancy;
@@ -38,52 +62,71 @@ void Engine::CountVacancy() {
   absl::MutexLock lock(&mutex_);
   for (const ActiveCall& active : submitted_) asked += static_cast<int64_t>(active.choices.size());
   slots_free_ = slots_.available();
-  slots_asked_ = asked + coming_over_;
+  slots_asked_ = asked + coming_slots_;
+  slots_for_calls_ = slots_.total() - SlotsKept();
 }
 
-bool Engine::MoveOn(ActiveCall& active, Session* session) {
+int64_t Engine::SlotsKept() const {
+  const int64_t below = tiers_.sessions_max() - slots_.total();  // sessions that need no slot
+  return std::clamp<int64_t>(sessions_.size() - below, 0, slots_.total());
+}
+
+bool Engine::MoveTo(Engine* to, ActiveCall* active, Session* session) {
+  if (to == nullptr) return false;
   {
     absl::MutexLock lock(&mutex_);
     if (draining_) return false;
   }
-  const int64_t slots = static_cast<int64_t>(active.choices.size());
-  Engine* to = group_.WithFree(slots, *this);
-  if (to == nullptr) return false;
+  const int64_t slots = active == nullptr ? 0 : static_cast<int64_t>(active->choices.size());
   {
     absl::MutexLock lock(&to->mutex_);
     if (to->draining_) return false;
-    if (session != nullptr && !group_.homes.Move(session->key, to->options_.number)) return false;
-    to->calls_.insert(active.call);
+    const int holders = active == nullptr ? 0 : 1;
+    if (session != nullptr && !group_.homes.Move(session->key, to->options_.number, holders)) return false;
+    if (active != nullptr) to->calls_.insert(active->call);
     to->streams_ += slots;
-    to->coming_over_ += slots;
     to->slots_asked_ += slots;
-    if (session == nullptr) ++to->waiting_count_;
+    to->coming_slots_ += slots;
+    ++to->coming_over_;
   }
-  const auto moved = std::make_shared<std::unique_ptr<Session>>();  // a std::function's captures can be copied
+  struct Moved {  // a std::function's captures can be copied
+    std::unique_ptr<Session> session;
+    std::optional<ActiveCall> call;
+  };
+  const auto moved = std::make_shared<Moved>();
   if (session != nullptr) {
-    session->wanted = active.waits_for_session = false;
-    *moved = sessions_.Release(*session);
+    session->wanted = false;
+    moved->session = sessions_.Release(*session);
     metrics_.session_moves_total.Increment();
   }
-  active.brought = nullptr;
-  tenants_.Leave(*std::exchange(active.tenant, nullptr), clock_.Now());
-  active.call->RunsIn(*to);
-  {
+  if (active != nullptr) {
+    active->waits_for_session = false;
+    active->brought = nullptr;
+    tenants_.Leave(*std::exchange(active->tenant, nullptr), clock_.Now());
+    active->call->RunsIn(*to);
     absl::MutexLock lock(&mutex_);
-    calls_.erase(active.call);
+    calls_.erase(active->call);
     streams_ -= slots;
-    if (session == nullptr) --waiting_count_;
+    moved->call = std::move(*active);
   }
   // In order with what else comes for the session.
-  to->PostInternal([to, slots, moved, call = std::make_shared<ActiveCall>(std::move(active))] {
+  to->PostInternal([to, slots, moved] {
     {
       absl::MutexLock lock(&to->mutex_);
-      to->coming_over_ -= slots;
+      to->coming_slots_ -= slots;
+      --to->coming_over_;
     }
-    if (*moved != nullptr) to->sessions_.Receive(std::move(*moved));
-    to->Take(std::move(*call));
+    if (moved->session != nullptr) to->sessions_.Receive(std::move(moved->session));
+    if (moved->call) to->Take(*std::move(moved->call));
   });
   return true;
+}
+
+void Engine::MoveSurplus() {
+  for (int64_t over = sessions_.size() - tiers_.sessions_max(); over > 0; --over) {
+    Session* session = sessions_.AtRest();
+    if (session == nullptr || !MoveTo(group_.WithRoom(*this), nullptr, session)) return;
+  }
 }
 
 void Engine::AskElsewhere(const std::string& key) {

@@ -81,7 +81,7 @@ void Engine::ServeArriving() {
       TakeSession(std::move(active), **session);
       active = nullptr;
     } else if (!(*session)->moving && (*session)->in_memory()) {  // it waits for a slot
-      if ((*session)->waiting.empty() && MoveOn(*active, *session)) {
+      if ((*session)->waiting.empty() && MoveTo(group_.WithFree(1, *this), active.get(), *session)) {
         --slots_wanted_;
         active = nullptr;
       } else if ((*session)->tier == Tier::kHost) {
@@ -149,7 +149,7 @@ absl::Status Engine::BeginRewind(ActiveCall& active) {
   if (!plan.ok()) return plan.status();
   if (plan->from != nullptr) {
     pool_.Upload(sequence.lease.slot(), plan->from->state->data());
-    states_.Touch(plan->from);
+    group_.states.Touch(plan->from);
   } else {
     pool_.Init(sequence.lease.slot());
   }
@@ -186,17 +186,17 @@ void Engine::PutStart(ActiveCall& active) {
 void Engine::UsePrefix(ActiveCall& active) {
   if (active.keys.empty()) return;
   const std::vector<int32_t>& prompt = active.prompt();
-  PrefixCache::Found found = prefixes_.Find(active.keys, prompt);
+  PrefixCache::Found found = group_.prefixes.Find(active.keys, prompt);
   if (found.copy != nullptr) {
     Sequence& sequence = active.choices[0].sequence;
     pool_.Upload(sequence.lease.slot(), found.copy->state->data());
     sequence.position = active.prompt_done = active.cached = found.tokens;
     const absl::Span<const int32_t> prefix = absl::MakeConstSpan(prompt).first(found.tokens);
     if (active.counts_tokens()) sequence.counts.AddPrompt(prefix);
-    if (active.session != nullptr && states_.on()) active.session->past.Read(prefix);
+    if (active.session != nullptr && group_.states.on()) active.session->past.Read(prefix);
     metrics_.cached_tokens_total.Increment(static_cast<double>(found.tokens));
   }
-  active.keep_at = prefixes_.Wanted(active.keys, static_cast<int64_t>(prompt.size()), found.tokens);
+  active.keep_at = group_.prefixes.Wanted(active.keys, static_cast<int64_t>(prompt.size()), found.tokens);
   std::reverse(active.keep_at.begin(), active.keep_at.end());
 }
 
@@ -207,7 +207,7 @@ void Engine::KeepPrefix(ActiveCall& active) {
   copy->position = active.prompt_done;
   CopyState(active.choices[0].sequence.lease.slot(), pool_, *copy);
   if (!copy->finite) return;  // the call's first token will tell
-  prefixes_.Keep(active.keys, absl::MakeConstSpan(active.prompt()).first(active.prompt_done), std::move(copy));
+  group_.prefixes.Keep(active.keys, absl::MakeConstSpan(active.prompt()).first(active.prompt_done), std::move(copy));
 }
 
 int64_t Engine::SlotsForCalls() const {

@@ -31,12 +31,15 @@ void Engine::CountQueued() {
 }
 
 void Engine::RefuseHopeless() {
-  const int64_t below = tiers_.sessions_max() - slots_.total();  // sessions that need no slot
-  const int64_t kept = std::max<int64_t>(sessions_.size() - below, 0), left = slots_.total() - kept;
+  const int64_t kept = SlotsKept(), left = slots_.total() - kept;
   for (auto it = waiting_.begin(); it != waiting_.end();) {
     const int32_t wanted = static_cast<int32_t>(it->choices.size());
     if (wanted <= left) {
       ++it;
+      continue;
+    }
+    if (MoveTo(group_.WithHope(wanted, *this), &*it, nullptr)) {
+      it = waiting_.erase(it);
       continue;
     }
     metrics_.admission_refusals(absl::AsciiStrToLower(Name(ErrorReason::kSessionsMax))).Increment();

@@ -27,7 +27,7 @@ int Engines::ForSession() const {
 Engine& Engines::ForCall(int64_t slots) const {
   const auto score = [slots](const Vacancy& v) {
     const double load = static_cast<double>(v.streams) / static_cast<double>(std::max<int64_t>(v.slots, 1));
-    return std::make_tuple(v.open, v.slots >= slots, v.free >= slots, -load, v.free);
+    return std::make_tuple(v.open, v.for_calls >= slots, v.slots >= slots, v.free >= slots, -load, v.free);
   };
   Engine* best = group_.engines[0];
   Vacancy most = best->vacancy();

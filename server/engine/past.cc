@@ -56,27 +56,6 @@ void Past::Keep(Kind kind, const std::string& mark, int64_t tokens,
   Trim(rewind_tokens_max);
 }
 
-void Past::LeaveCache() {
-  for (Checkpoint& c : checkpoints_) {
-    c.between_caches = c.copy();
-    if (c.between_caches != nullptr) c.state = nullptr;
-  }
-}
-
-void Past::EnterCache(StateCache& cache) {
-  const SessionCopy* last = nullptr;
-  std::shared_ptr<const KeptState> state;
-  for (Checkpoint& c : checkpoints_) {
-    const std::shared_ptr<const SessionCopy> copy = std::exchange(c.between_caches, nullptr);
-    if (copy == nullptr) continue;
-    // A copy of its own: a fork's past may have brought the same one.
-    if (copy.get() != last)
-      state = std::make_shared<const KeptState>(std::make_shared<const SessionCopy>(*copy), cache);
-    last = copy.get();
-    c.state = state;
-  }
-}
-
 // Only the newest checkpoint at least rewind_tokens_max back, and those after it, are replayed from.
 void Past::Trim(int64_t rewind_tokens_max) {
   const Checkpoint* floor = NearestBefore(end() - rewind_tokens_max);

@@ -66,10 +66,6 @@ class Past {
   absl::StatusOr<RewindPlan> Back(int64_t now, int64_t tokens, int64_t rewind_tokens_max) const;
   absl::StatusOr<RewindPlan> ToMark(const std::string& name) const;
   absl::StatusOr<RewindPlan> BackTurns(int64_t now, int64_t turns) const;
-  // The session goes to another engine: what is kept of it stays in memory until it enters the cache there. Nothing
-  // else is called between the two.
-  void LeaveCache();
-  void EnterCache(StateCache& cache);
   // The session is back at these tokens: what came after is forgotten.
   void CutAfter(int64_t tokens);
 
@@ -83,7 +79,6 @@ class Past {
     std::string mark;
     int64_t tokens;
     std::shared_ptr<const KeptState> state;  // null: the session before its first token, which needs none
-    std::shared_ptr<const SessionCopy> between_caches = nullptr;
     std::shared_ptr<const SessionCopy> copy() const { return state == nullptr ? nullptr : state->copy(); }
     bool alive() const { return state == nullptr || state->copy() != nullptr; }
   };

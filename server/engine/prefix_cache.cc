@@ -45,6 +45,7 @@ std::vector<PrefixKey> PrefixKeys::Of(const std::string& tenant, absl::Span<cons
 }
 
 PrefixCache::Found PrefixCache::Find(absl::Span<const PrefixKey> keys, absl::Span<const int32_t> prompt) {
+  absl::MutexLock lock(&mutex_);
   for (size_t i = keys.size(); i-- > 0;) {
     const auto it = entries_.find(keys[i]);
     if (it == entries_.end()) continue;
@@ -60,7 +61,10 @@ PrefixCache::Found PrefixCache::Find(absl::Span<const PrefixKey> keys, absl::Spa
 
 std::vector<int64_t> PrefixCache::Wanted(absl::Span<const PrefixKey> keys, int64_t prompt_tokens, int64_t from) {
   if (!states_.on() || keys.empty()) return {};
-  const auto seen = [this](const PrefixKey& key) { return seen_.contains(key) || seen_before_.contains(key); };
+  absl::MutexLock lock(&mutex_);
+  const auto seen = [this](const PrefixKey& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return seen_.contains(key) || seen_before_.contains(key);
+  };
   size_t branch = 0;  // borders that an earlier prompt had too
   while (branch < keys.size() && seen(keys[branch])) ++branch;
   for (size_t i = branch; i < keys.size(); ++i) {
@@ -79,6 +83,7 @@ std::vector<int64_t> PrefixCache::Wanted(absl::Span<const PrefixKey> keys, int64
 
 void PrefixCache::Keep(absl::Span<const PrefixKey> keys, absl::Span<const int32_t> prefix,
                        std::shared_ptr<const SessionCopy> copy) {
+  absl::MutexLock lock(&mutex_);
   if (entries_.size() >= sweep_at_) RemoveEnded();
   Entry& entry = entries_[keys[prefix.size() / kChunk - 1]];
   if (!entry.copy.expired()) return;

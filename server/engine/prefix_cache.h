@@ -15,6 +15,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
 #include "server/engine/sequence.h"
 #include "server/engine/state_cache.h"
@@ -33,7 +34,7 @@ class PrefixKeys {
   std::array<unsigned char, 32> secret_;
 };
 
-// The engine's thread only.
+// Any thread: one for all engines of a server.
 class PrefixCache {
  public:
   // Prefixes below tokens_min are not worth a state. `states` outlives it.
@@ -44,25 +45,28 @@ class PrefixCache {
     std::shared_ptr<const SessionCopy> copy;  // null: none
   };
   // The longest kept prefix of the prompt.
-  Found Find(absl::Span<const PrefixKey> keys, absl::Span<const int32_t> prompt);
+  Found Find(absl::Span<const PrefixKey> keys, absl::Span<const int32_t> prompt) ABSL_LOCKS_EXCLUDED(mutex_);
   // Positions of this prompt at which its state is to be kept, in order, each beyond `from`. Remembers the prompt.
-  std::vector<int64_t> Wanted(absl::Span<const PrefixKey> keys, int64_t prompt_tokens, int64_t from);
-  void Keep(absl::Span<const PrefixKey> keys, absl::Span<const int32_t> prefix,
-            std::shared_ptr<const SessionCopy> copy);
+  std::vector<int64_t> Wanted(absl::Span<const PrefixKey> keys, int64_t prompt_tokens, int64_t from)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  void Keep(absl::Span<const PrefixKey> keys, absl::Span<const int32_t> prefix, std::shared_ptr<const SessionCopy> copy)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  int64_t tokens_min() const { return tokens_min_; }
 
  private:
   struct Entry {
     std::vector<int32_t> tokens;
     std::weak_ptr<const SessionCopy> copy;
   };
-  void RemoveEnded();
+  void RemoveEnded() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   StateCache& states_;
   const int64_t tokens_min_;
-  absl::flat_hash_map<PrefixKey, Entry> entries_;
-  size_t sweep_at_ = 64;  // entries
+  absl::Mutex mutex_;
+  absl::flat_hash_map<PrefixKey, Entry> entries_ ABSL_GUARDED_BY(mutex_);
+  size_t sweep_at_ ABSL_GUARDED_BY(mutex_) = 64;  // entries
   // Borders that prompts had lately, newest in `seen_`; the older half is forgotten when it is full.
-  absl::flat_hash_map<PrefixKey, bool> seen_, seen_before_;
+  absl::flat_hash_map<PrefixKey, bool> seen_ ABSL_GUARDED_BY(mutex_), seen_before_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace barista

@@ -62,12 +62,12 @@ void Session::ForgetPast() {
   durable = std::make_shared<DurablePast>();
 }
 
-SessionTable::SessionTable(SlotTable& slots, StatePool& pool, const StateLayout& layout, StateCache& states,
-                           Tiers& tiers, int64_t rewind_tokens_max, EngineGroup& group, int engine)
+SessionTable::SessionTable(SlotTable& slots, StatePool& pool, const StateLayout& layout, Tiers& tiers,
+                           int64_t rewind_tokens_max, EngineGroup& group, int engine)
     : slots_(slots),
       pool_(pool),
       layout_(layout),
-      states_(states),
+      states_(group.states),
       tiers_(tiers),
       rewind_tokens_max_(rewind_tokens_max),
       load_(group.tenants),
@@ -78,7 +78,7 @@ SessionTable::~SessionTable() = default;
 
 absl::StatusOr<Session*> SessionTable::Create(const std::string& key, uint64_t epoch) {
   if (absl::Status free = MakeFree(key, epoch); !free.ok()) return free;
-  if (absl::Status room = EnterNew(TenantOf(key), 1); !room.ok()) return room;
+  if (absl::Status room = load_.EnterSessions(TenantOf(key), 1); !room.ok()) return room;
   Session* session = Add(key, epoch);
   if (std::optional<SlotLease> lease = slots_.Acquire()) {  // else it gets one when it is first used
     session->idle.lease = *std::move(lease);
@@ -137,7 +137,8 @@ absl::StatusOr<std::vector<Session*>> SessionTable::Fork(const std::string& key,
   std::shared_ptr<const SessionCopy> copy;  // of children that get no slot
   if (parent.tier == Tier::kHost || too_few_slots) copy = CopyOf(parent);
   if (copy != nullptr && !copy->finite) return NonFiniteState(key);
-  if (absl::Status room = EnterNew(TenantOf(key), static_cast<int64_t>(children.size())); !room.ok()) return room;
+  if (absl::Status room = load_.EnterSessions(TenantOf(key), static_cast<int64_t>(children.size())); !room.ok())
+    return room;
   std::vector<Session*> made;
   for (size_t i = 0; i < children.size(); ++i) {
     Session* child = Add(children[i], epochs.empty() ? 0 : epochs[i]);
@@ -193,7 +194,7 @@ absl::StatusOr<std::shared_ptr<const SessionCopy>> SessionTable::Export(const st
 absl::StatusOr<Session*> SessionTable::Import(const std::string& key, std::shared_ptr<const SessionCopy> copy,
                                               uint64_t epoch) {
   if (absl::Status free = MakeFree(key, epoch); !free.ok()) return free;
-  if (absl::Status room = EnterNew(TenantOf(key), 1); !room.ok()) return room;
+  if (absl::Status room = load_.EnterSessions(TenantOf(key), 1); !room.ok()) return room;
   Session* session = Add(key, epoch);
   PutCopy(*session, std::move(copy));
   return session;
@@ -227,8 +228,7 @@ void SessionTable::PutCopy(Session& session, std::shared_ptr<const SessionCopy> 
 absl::StatusOr<Session*> SessionTable::Adopt(const std::string& key, Tier tier, int64_t tokens, WallTime made,
                                              WallTime used) {
   if (sessions_.count(key) > 0) return SessionExists(key);
-  if (absl::Status room = CheckRoom(1); !room.ok()) return room;
-  load_.AddSession(TenantOf(key));
+  if (absl::Status room = load_.EnterFound(TenantOf(key)); !room.ok()) return room;
   Session* session = Add(key, 0);
   session->stored_tokens = tokens;
   session->made = made;
@@ -294,15 +294,22 @@ std::unique_ptr<Session> SessionTable::Release(Session& session) {
   std::unique_ptr<Session> released = std::move(it->second);
   sessions_.erase(it);
   tiers_.Left(*released);
-  released->past.LeaveCache();
   return released;
 }
 
 void SessionTable::Receive(std::unique_ptr<Session> session) {
-  session->past.EnterCache(states_);
   tiers_.Joined(*session);
-  const std::string key = session->key;
-  sessions_.emplace(key, std::move(session));
+  Session& received = *session;
+  sessions_.emplace(received.key, std::move(session));
+  int32_t slots_wanted = 0;
+  if (slots_.available() > 0) tiers_.BringToSlot(received, slots_wanted);
+}
+
+Session* SessionTable::AtRest() {
+  for (const Tier tier : {Tier::kEmpty, Tier::kHost}) {
+    if (Session* session = tiers_.LongestUnused(tier)) return session;
+  }
+  return nullptr;
 }
 
 void SessionTable::EraseLeaving(Session& session) {
@@ -313,19 +320,6 @@ void SessionTable::Checkpoint(Session& session, Past::Kind kind, const std::stri
   if (!states_.on()) return;
   session.past.Keep(
       kind, mark, session.tokens(), [&] { return CopyOf(session); }, rewind_tokens_max_, states_);
-}
-
-absl::Status SessionTable::CheckRoom(int64_t sessions) const {
-  const int64_t limit = tiers_.sessions_max(), left = limit - size();
-  if (sessions <= left) return absl::OkStatus();
-  return MakeError({.reason = ErrorReason::kSessionsMax, .retry_after_seconds = 1},
-                   absl::StrCat(size(), " of ", limit, " sessions exist, and ", sessions, " more ",
-                                sessions == 1 ? "is" : "are", " wanted"));
-}
-
-absl::Status SessionTable::EnterNew(const std::string& tenant, int64_t sessions) {
-  const absl::Status room = CheckRoom(sessions);
-  return room.ok() ? load_.EnterSessions(tenant, sessions) : room;
 }
 
 // What lies in the registry may be another server's by now, or gone.

@@ -71,8 +71,8 @@ class Tiers;
 class SessionTable {
  public:
   // All outlive it. rewind_tokens_max: of Past. engine: whose table it is.
-  SessionTable(SlotTable& slots, StatePool& pool, const StateLayout& layout, StateCache& states, Tiers& tiers,
-               int64_t rewind_tokens_max, EngineGroup& group, int engine);
+  SessionTable(SlotTable& slots, StatePool& pool, const StateLayout& layout, Tiers& tiers, int64_t rewind_tokens_max,
+               EngineGroup& group, int engine);
   ~SessionTable();
 
   // Errors: kSessionExists, kSessionsMax, kTenantLimit. epoch: of the registry, where there is one.
@@ -119,6 +119,8 @@ class SessionTable {
   // It ends, whatever it does.
   void Drop(Session& session);
 
+  // A session that nobody uses, empty or in the host's memory, the longest unused; null: none.
+  Session* AtRest();
   // To another engine's table, whose home it is already: a session at rest, empty or in the host's memory.
   std::unique_ptr<Session> Release(Session& session);
   void Receive(std::unique_ptr<Session> session);
@@ -135,8 +137,6 @@ class SessionTable {
 
  private:
   friend class Tiers;
-  absl::Status CheckRoom(int64_t sessions) const;
-  absl::Status EnterNew(const std::string& tenant, int64_t sessions);  // CheckRoom, and counted in
   bool MayBeFree(const std::string& key) const;
   absl::Status MakeFree(const std::string& key, uint64_t epoch);
   Session* Add(const std::string& key, uint64_t epoch);

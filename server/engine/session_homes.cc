@@ -45,10 +45,10 @@ std::shared_ptr<const void> SessionHomes::KeepStill() {
   return still;
 }
 
-bool SessionHomes::Move(const std::string& key, int to) {
+bool SessionHomes::Move(const std::string& key, int to, int holders) {
   absl::MutexLock lock(&mutex_);
   Home& home = homes_.find(key)->second;
-  if (home.holders != 1 || !home.exists || !still_.expired()) return false;
+  if (home.holders != holders || !home.exists || !still_.expired()) return false;
   --sessions_[home.engine];
   ++sessions_[to];
   home.engine = to;

@@ -16,7 +16,7 @@ namespace barista {
 
 class SessionHomes {
  public:
-  // A name that somebody holds; it stays where it is meanwhile, unless its one holder moves it.
+  // A name that somebody holds; it stays where it is meanwhile, unless its holders move it.
   class Held {
    public:
     Held(SessionHomes& homes, std::string key) : homes_(homes), key_(std::move(key)) {}
@@ -44,8 +44,8 @@ class SessionHomes {
   void Ended(const std::string& key) ABSL_LOCKS_EXCLUDED(mutex_);
   // While somebody has what this returns, no session moves.
   std::shared_ptr<const void> KeepStill() ABSL_LOCKS_EXCLUDED(mutex_);
-  // From its engine to another, where one holds it and no more, and all need not keep still.
-  bool Move(const std::string& key, int to) ABSL_LOCKS_EXCLUDED(mutex_);
+  // From its engine to another, where so many hold it and no more, and all need not keep still.
+  bool Move(const std::string& key, int to, int holders) ABSL_LOCKS_EXCLUDED(mutex_);
   // -1: it has none.
   int Find(const std::string& key) const ABSL_LOCKS_EXCLUDED(mutex_);
 

@@ -60,6 +60,7 @@ bool Engine::Prepare() {
   ServeArriving();
   TakeFed();  // of calls that have just got their session too
   Admit();
+  MoveSurplus();
   tiers_.Balance(slots_wanted_, coming_up_);
   tiers_.Tick();
   ParkSome();
@@ -204,7 +205,7 @@ void Engine::AfterForward() {
     const int64_t prompt = static_cast<int64_t>(active.prompt().size());
     const absl::Span<const int32_t> read(active.prompt().data() + active.prompt_done - s.tokens, s.tokens);
     if (active.counts_tokens()) sequence.counts.AddPrompt(read);
-    if (active.session != nullptr && states_.on()) active.session->past.Read(read);
+    if (active.session != nullptr && group_.states.on()) active.session->past.Read(read);
     KeepPrefix(active);
     if (request.kind == RequestKind::kAppend) {
       active.call->Push(PrefillProgress{.done = active.dropped + active.prompt_done, .total = active.prompt_tokens()});

@@ -67,23 +67,41 @@ void TenantLoad::Leave(const std::string& tenant, int64_t streams, int64_t queue
   ForgetIfNothing(tenant);
 }
 
+void TenantLoad::AddPlaces(int64_t sessions) {
+  absl::MutexLock lock(&mutex_);
+  places_ += sessions;
+}
+
+absl::Status TenantLoad::CheckRoom(int64_t sessions) const {
+  if (sessions <= places_ - sessions_) return absl::OkStatus();
+  return MakeError({.reason = ErrorReason::kSessionsMax, .retry_after_seconds = 1},
+                   absl::StrCat(sessions_, " of ", places_, " sessions exist, and ", sessions, " more ",
+                                sessions == 1 ? "is" : "are", " wanted"));
+}
+
 absl::Status TenantLoad::EnterSessions(const std::string& tenant, int64_t sessions) {
   absl::MutexLock lock(&mutex_);
+  if (absl::Status room = CheckRoom(sessions); !room.ok()) return room;
   const int64_t limit = policy_.Of(tenant).sessions_max;
   const auto it = loads_.find(tenant);
   const int64_t has = it == loads_.end() ? 0 : it->second.sessions;
   if (sessions > limit - has) return TenantLimitError(tenant, "sessions_max", limit, has, sessions);
   loads_[tenant].sessions += sessions;
+  sessions_ += sessions;
   return absl::OkStatus();
 }
 
-void TenantLoad::AddSession(const std::string& tenant) {
+absl::Status TenantLoad::EnterFound(const std::string& tenant) {
   absl::MutexLock lock(&mutex_);
+  if (absl::Status room = CheckRoom(1); !room.ok()) return room;
   ++loads_[tenant].sessions;
+  ++sessions_;
+  return absl::OkStatus();
 }
 
 void TenantLoad::LeaveSession(const std::string& tenant) {
   absl::MutexLock lock(&mutex_);
+  --sessions_;
   --loads_[tenant].sessions;
   ForgetIfNothing(tenant);
 }

@@ -1,4 +1,4 @@
-// What each tenant has in the server, over all its engines, held against its limits. Any thread.
+// What each tenant has in the server, and all of them together, over all engines, held against the limits. Any thread.
 #pragma once
 
 #include <cstdint>
@@ -46,10 +46,12 @@ class TenantLoad {
   // The call ends; queued_tokens: of its prompt, still counted.
   void Leave(const std::string& tenant, int64_t streams, int64_t queued_tokens) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Counts new sessions in. Errors as Enter's.
+  // An engine has so many places for sessions.
+  void AddPlaces(int64_t sessions) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Counts new sessions in. Errors: kSessionsMax, where they are more than the places that are left; kTenantLimit.
   absl::Status EnterSessions(const std::string& tenant, int64_t sessions) ABSL_LOCKS_EXCLUDED(mutex_);
-  // One that exists already and was found, whatever the limit.
-  void AddSession(const std::string& tenant) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The same with one that exists already and was found, whatever the tenant's limit.
+  absl::Status EnterFound(const std::string& tenant) ABSL_LOCKS_EXCLUDED(mutex_);
   void LeaveSession(const std::string& tenant) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // The tenant's, the same for whoever asks while somebody has it.
@@ -59,10 +61,12 @@ class TenantLoad {
   struct Load {
     int64_t streams = 0, queued_tokens = 0, sessions = 0;
   };
+  absl::Status CheckRoom(int64_t sessions) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ForgetIfNothing(const std::string& tenant) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   absl::Mutex mutex_;
   TenantPolicy policy_ ABSL_GUARDED_BY(mutex_);
+  int64_t places_ ABSL_GUARDED_BY(mutex_) = 0, sessions_ ABSL_GUARDED_BY(mutex_) = 0;
   std::map<std::string, Load> loads_ ABSL_GUARDED_BY(mutex_);  // of tenants that have any
   std::map<std::string, std::weak_ptr<TokenBucket>> buckets_ ABSL_GUARDED_BY(mutex_);
 };

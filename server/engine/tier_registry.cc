@@ -18,8 +18,7 @@ void Tiers::Bring(const std::string& key, std::function<void(const absl::Status&
   const auto known = table_->sessions_.find(key);
   if (known != table_->sessions_.end()) return BringToMemory(*known->second, std::move(work));
   if (options_.registry == nullptr) return work(SessionNotFound(key));
-  if (absl::Status room = table_->CheckRoom(1); !room.ok()) return work(room);
-  table_->load_.AddSession(TenantOf(key));
+  if (absl::Status room = table_->load_.EnterFound(TenantOf(key)); !room.ok()) return work(room);
   Session* session = table_->Add(key, 0);
   session->unknown = true;
   SetTier(*session, Tier::kRegistry);

@@ -125,6 +125,8 @@ void Tiers::Balance(int32_t slots_wanted, int64_t coming_up) {
       StartWrite(*session, Tier::kDirectory);
     } else if (HasRoom(Tier::kRegistry)) {
       StartWrite(*session, Tier::kRegistry);
+    } else if (std::optional<SlotLease> lease = slots_.Acquire()) {
+      StartUp(*session, *std::move(lease));
     } else {
       break;
     }

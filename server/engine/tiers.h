@@ -81,6 +81,8 @@ class Tiers {
   void Tick();
   // Another server asks for the session.
   void HandOver(const std::string& key);
+  // Of those that nobody uses. Null: none.
+  Session* LongestUnused(Tier tier);
   // Work that workers have in hand, which must end before the engine does.
   bool working() const { return moves_ > 0 || pulse_running_; }
   // Whether time alone makes a difference: Tick is wanted soon.
@@ -97,7 +99,6 @@ class Tiers {
 
   using Order = std::list<Session*>;
   Order& order(Tier tier) { return tiers_[static_cast<int>(tier)]; }
-  Session* LongestUnused(Tier tier);
   void BringToMemory(Session& session, std::function<void(const absl::Status&)> work);
 
   void StartDown(Session& session);                    // device -> host

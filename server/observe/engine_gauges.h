@@ -37,10 +37,8 @@ struct EngineGauges {
 
   explicit EngineGauges(Metrics& metrics)
       : running(metrics.num_requests_running),
-        waiting(metrics.num_requests_waiting),
         sessions_max(metrics.sessions_max),
         sessions_total_max(metrics.sessions_total_max),
-        checkpoint_bytes(metrics.checkpoint_bytes),
         weights_bytes(metrics.device_memory_bytes("weights")),
         workspace_bytes(metrics.device_memory_bytes("workspace")),
         states_bytes(metrics.device_memory_bytes("states")),
@@ -49,7 +47,7 @@ struct EngineGauges {
         directory(metrics, "directory"),
         registry(metrics, "redis") {}
 
-  GaugeShare running, waiting, sessions_max, sessions_total_max, checkpoint_bytes;
+  GaugeShare running, sessions_max, sessions_total_max;
   GaugeShare weights_bytes, workspace_bytes, states_bytes;
   Tier device, host, directory, registry;
 };

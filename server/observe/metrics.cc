@@ -135,7 +135,8 @@ Metrics::Metrics()
                          "Sessions by where their state lies; device: slots in use, calls without a session included."),
           "tier", kTiers),
       state_bytes(DECLARE.Gauges("barista_state_bytes", "Bytes of the states of sessions, by tier."), "tier", kTiers),
-      sessions_max(DECLARE.OneGauge("barista_sessions_max", "Slots: sessions whose state fits on the device.")),
+      sessions_max(DECLARE.OneGauge("barista_sessions_max",
+                                    "Slots: sessions whose state fits on the device, of all devices together.")),
       sessions_total_max(
           DECLARE.OneGauge("barista_sessions_total_max", "Sessions whose state fits somewhere, over all tiers.")),
       bytes_per_session(DECLARE.OneGauge("barista_bytes_per_session", "Bytes of one session's state.")),
@@ -156,7 +157,7 @@ Metrics::Metrics()
       sessions_fenced_total(DECLARE.OneCounter(
           "barista_sessions_fenced_total", "Sessions that another server had taken when this one came back to them.")),
       session_moves_total(DECLARE.OneCounter("barista_session_moves_total",
-                                             "Sessions that went to another device, since theirs had no slot free.")),
+                                             "Sessions that went to another device, since theirs had no place free.")),
 
       state_nonfinite_total(DECLARE.OneCounter(
           "barista_state_nonfinite_total", "Sequences that failed because the model made a value that is not finite.")),

@@ -178,10 +178,11 @@ grpc::ServerUnaryReactor* SessionService::ListSessions(grpc::CallbackServerConte
           }
           response->set_total_size(response->total_size() + sessions.Count(tenant));
           if (!last) return;
+          response->set_next_page_token("");
           const bool more = static_cast<int64_t>(found->size()) > size;
           for (auto& [id, session] : *found) {
             if (response->sessions_size() == size) break;
-            response->set_next_page_token(more ? id : "");
+            if (more) response->set_next_page_token(id);
             *response->add_sessions() = std::move(session);
           }
           finish(absl::OkStatus());

@@ -14,13 +14,16 @@ namespace barista {
 
 class EnginesTest : public EngineTest {
  protected:
+  virtual std::unique_ptr<Backend> BackendAt(int /*device*/) { return BackendOf("cpu"); }
+
   // `slots`: of each engine.
   void StartSeveral(const std::vector<int32_t>& slots, EngineOptions options = {}) {
     owned_.clear();
     loaded_.clear();
-    group_ = std::make_unique<EngineGroup>(static_cast<int>(slots.size()));
+    group_ = std::make_unique<EngineGroup>(static_cast<int>(slots.size()), options.checkpoint_bytes,
+                                           options.prefix_tokens_min);
     for (size_t i = 0; i < slots.size(); ++i) {
-      loaded_.push_back(LoadedModel::Load("tests/golden/variants/macchiato-rglru", BackendOf("cpu"),
+      loaded_.push_back(LoadedModel::Load("tests/golden/variants/macchiato-rglru", BackendAt(static_cast<int>(i)),
                                           {.rows_max = 128, .logits_rows_max = 8}, slots[i]));
     }
     format_.emplace(loaded_[0].model->state_layout(), std::string(64, 'a'), loaded_[0].model->config().vocab_size);
@@ -40,8 +43,12 @@ class EnginesTest : public EngineTest {
 
   void StepAll(int rounds = 1) {
     for (int i = 0; i < rounds; ++i) {
-      for (const auto& engine : owned_) engine->Step();
+      for (size_t e = 0; e < owned_.size(); ++e) Step(e);
     }
+  }
+  void Step(size_t engine) {
+    loaded_[engine].backend->BindThread();
+    owned_[engine]->Step();
   }
   void RunAllToIdle() {
     for (int i = 0; i < 10000 && !engines_->idle(); ++i) StepAll();

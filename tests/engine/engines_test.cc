@@ -1,16 +1,9 @@
 // Several engines are one server: who asks cannot tell where a session lies, and slots that are free are used.
 #include "server/engine/engines.h"
 
-#include <atomic>
-#include <map>
-#include <thread>
-
 #include "absl/strings/str_cat.h"
 #include "server/engine/error.h"
 #include "tests/engine/engines_fixture.h"
-#include "tests/engine/memory_store.h"
-#include "tests/support/forwarding_backend.h"
-#include "tests/support/full.h"
 
 namespace barista {
 namespace {
@@ -78,6 +71,36 @@ TEST_F(EnginesTest, ACallThatWaitsGoesToASlotThatComesFree) {
   EXPECT_FALSE(Drain(*a).finished);
   EXPECT_EQ(metrics_.num_requests_waiting.Value(), 0);
   RunAllToIdle();
+}
+
+TEST_F(EnginesTest, ACallIsRefusedWhereNoEngineWillHaveItsSlots) {
+  StartSeveral({2, 4});
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(Create(absl::StrCat("a@", i)).ok());  // 1 and 3, which stay in their slots
+  ASSERT_EQ(group_->homes.sessions(0), 1);
+  Request two = Generate(Prompt(3), 4);
+  two.n = 2;
+  auto hopeless = Send(two);
+  StepAll(3);
+  EXPECT_EQ(ReasonOf(Drain(*hopeless).finished->status), ErrorReason::kSessionsMax);
+  absl::Status deleted = absl::UnknownError("");
+  auto one = Send(Generate(Prompt(3), 30));
+  StepAll(2);
+  auto other = Send(Generate(Prompt(3), 30));
+  StepAll(2);
+  for (const int engine : {0, 1}) EXPECT_EQ(owned_[engine]->vacancy().streams, 1);
+  std::string there;
+  for (int i = 0; i < 4; ++i) there = Home(absl::StrCat("a@", i)) == 1 ? absl::StrCat("a@", i) : there;
+  ASSERT_TRUE(engines_->PostAt(there, [&](SessionTable& s) { deleted = s.Delete(there); }).ok());
+  StepAll(2);
+  EXPECT_TRUE(deleted.ok());
+  auto waits = Send(two);  // for the second engine's
+  StepAll(3);
+  EXPECT_FALSE(Drain(*waits).finished);
+  EXPECT_EQ(owned_[1]->vacancy().streams, 3);
+  RunAllToIdle();
+  EXPECT_TRUE(Drain(*waits).finished->status.ok());
+  EXPECT_TRUE(Drain(*one).finished->status.ok());
+  EXPECT_TRUE(Drain(*other).finished->status.ok());
 }
 
 TEST_F(EnginesTest, ASessionWithoutASlotGoesToOneThatIsFreeWithAllItsPast) {
@@ -192,6 +215,50 @@ TEST_F(EnginesTest, AForksChildrenAreWhereItIs) {
   EXPECT_EQ(Say("a@y", Prompt(4), 9).tokens, Say("a@x", Prompt(4), 9).tokens);
 }
 
+TEST_F(EnginesTest, ForksThatDoNotFitWhereTheirParentIsGoElsewhere) {
+  StartSeveral({2, 2});
+  ASSERT_TRUE(Create("a@x").ok());
+  ASSERT_TRUE(Say("a@x", Prompt(50), 5).finished->status.ok());
+  const auto fork = [&](const std::vector<std::string>& children) {
+    absl::Status forked = absl::UnknownError("not answered");
+    EXPECT_TRUE(engines_
+                    ->PostForFork("a@x", children,
+                                  [&, children](SessionTable& s, const absl::Status&) {
+                                    forked = s.Fork("a@x", children, true).status();
+                                  })
+                    .ok());
+    StepAll(6);
+    return forked;
+  };
+  EXPECT_TRUE(fork({"a@1", "a@2", "a@3"}).ok());
+  EXPECT_EQ(group_->homes.sessions(0), 2);
+  EXPECT_EQ(group_->homes.sessions(1), 2);
+  EXPECT_EQ(used_slots(), 4);
+  const auto said = Say("a@x", Prompt(4), 9).tokens;
+  for (const char* child : {"a@1", "a@2", "a@3"}) EXPECT_EQ(Say(child, Prompt(4), 9).tokens, said) << child;
+  const absl::Status more = fork({"a@4"});
+  EXPECT_EQ(ReasonOf(more), ErrorReason::kSessionsMax);
+  EXPECT_NE(more.message().find("4 of 4 sessions exist"), std::string::npos) << more;
+}
+
+TEST_F(EnginesTest, WhatOneHasReadTheOthersNeedNotRead) {
+  EngineOptions options;
+  options.checkpoint_bytes = int64_t{16} << 20;
+  StartSeveral({2, 2}, options);
+  auto first = Send(Generate(Prompt(300), 4));
+  RunAllToIdle();
+  const Seen read = Drain(*first);
+  EXPECT_EQ(read.finished->usage.cached_tokens, 0);
+  auto a = Send(Generate(Prompt(300), 4)), b = Send(Generate(Prompt(300), 4));
+  for (const int engine : {0, 1}) EXPECT_EQ(owned_[engine]->vacancy().streams, 1);
+  RunAllToIdle();
+  for (const auto& call : {a, b}) {
+    const Seen seen = Drain(*call);
+    EXPECT_EQ(seen.finished->usage.cached_tokens, 256);
+    EXPECT_EQ(seen.tokens, read.tokens);
+  }
+}
+
 TEST_F(EnginesTest, WorkGoesThroughAllEnginesAlsoWhileTheyDrain) {
   StartSeveral({4, 4, 4});
   for (int i = 0; i < 12; ++i) ASSERT_TRUE(Create(absl::StrCat("a@", i)).ok());
@@ -210,193 +277,6 @@ TEST_F(EnginesTest, WorkGoesThroughAllEnginesAlsoWhileTheyDrain) {
   EXPECT_EQ(calls, 3);
   EXPECT_EQ(lasts, 1);
   EXPECT_EQ(ReasonOf(engines_->PostEach([](SessionTable&, bool) {})), ErrorReason::kDraining);
-}
-
-// One whose device fails when told to.
-class FailingBackend final : public test::ForwardingBackend {
- public:
-  explicit FailingBackend(std::unique_ptr<Backend> backend) : test::ForwardingBackend(*backend), owned_(std::move(backend)) {}
-  absl::Status status() const override { return failed ? absl::InternalError("it burns") : absl::OkStatus(); }
-  bool failed = false;
-
- private:
-  std::unique_ptr<Backend> owned_;
-};
-
-class FailingEnginesTest : public EnginesTest {
- protected:
-  std::unique_ptr<Backend> BackendOf(const std::string& kind) override {
-    auto backend = std::make_unique<FailingBackend>(EngineTest::BackendOf(kind));
-    backends_.push_back(backend.get());
-    return backend;
-  }
-  std::vector<FailingBackend*> backends_;
-  MemoryStore store_;
-};
-
-TEST_F(FailingEnginesTest, WhereOneDeviceFailsTheSessionsOfTheOthersAreKept) {
-  EngineOptions options;
-  options.tiers = {.directory_sessions = 8, .directory = &store_};
-  int failures = 0;
-  options.on_device_failure = [&](const absl::Status&) { ++failures; };
-  StartSeveral({4, 4}, options);
-  for (int i = 0; i < 6; ++i) {
-    ASSERT_TRUE(Create(absl::StrCat("a@", i)).ok());
-    ASSERT_TRUE(Say(absl::StrCat("a@", i), Prompt(9, i), 3).finished->status.ok());
-  }
-  std::vector<std::shared_ptr<Call>> calls;
-  for (int i = 0; i < 2; ++i) calls.push_back(Send(Generate(Prompt(4, i), 100000)));
-  StepAll(3);
-  backends_[0]->failed = true;
-  StepAll(2);
-  EXPECT_EQ(failures, 1);
-  EXPECT_TRUE(owned_[0]->failed());
-  for (const auto& engine : owned_) engine->Start();
-  engines_->Drain();
-  engines_->CutOff();
-  EXPECT_EQ(engines_->sessions(), 3);
-  EXPECT_EQ(engines_->ParkSessions(std::chrono::steady_clock::now() + std::chrono::minutes(1), SteadyClock()), 0);
-  engines_->Stop();
-  std::map<ErrorReason, int> reasons;
-  for (const auto& call : calls) ++reasons[ReasonOf(Drain(*call).finished->status)];
-  EXPECT_EQ(reasons[ErrorReason::kEngineFailed], 1);
-  EXPECT_EQ(reasons[ErrorReason::kDraining], 1);
-  EXPECT_EQ(store_.states.size(), 3);
-}
-
-// Many sessions with few slots, on several engines and on one with room for all: the same is said, the same is left.
-class RandomEnginesTest : public EnginesTest {
- protected:
-  struct Told {
-    std::vector<std::vector<int32_t>> tokens;
-    std::vector<absl::StatusCode> codes;
-    std::map<std::string, std::string> states;
-    bool operator==(const Told&) const = default;
-  };
-  Told Play(uint32_t seed, int rounds) {
-    std::mt19937 rng(seed), order(seed + 1000);
-    const auto draw = [&](int n) { return static_cast<int>(rng() % n); };
-    Told told;
-    std::vector<std::string> live;
-    int named = 0;
-    for (int round = 0; round < rounds; ++round) {
-      std::vector<std::shared_ptr<Call>> calls;
-      std::map<std::string, bool> busy;  // one call a session and round: who would be first is not told
-      for (int i = 0, n = 1 + draw(8); i < n; ++i) {
-        const int what = draw(10);
-        const std::string key = live.empty() ? "" : live[draw(static_cast<int>(live.size()))];
-        if (what < 2 || live.empty()) {
-          calls.push_back(Send(Generate(Prompt(1 + draw(60), draw(1000)), 1 + draw(12))));
-        } else if (!busy.emplace(key, true).second) {
-          continue;
-        } else if (what < 8) {
-          calls.push_back(Send(Saying(key, Prompt(1 + draw(60), draw(1000)), 1 + draw(12))));
-        } else {
-          Request request;
-          request.kind = RequestKind::kRewind;
-          request.session = key;
-          request.rewind = {.tokens = 1 + draw(30)};
-          calls.push_back(Send(request));
-        }
-        if (draw(3) == 0) StepInOrder(order, 1);
-      }
-      for (int i = 0; i < 100000 && !engines_->idle(); ++i) StepInOrder(order, 1);
-      for (const auto& call : calls) {
-        Seen seen = Drain(*call);
-        EXPECT_TRUE(seen.finished);
-        if (!seen.finished) return told;
-        told.codes.push_back(seen.finished->status.code());
-        told.tokens.push_back(seen.tokens.empty() ? std::vector<int32_t>() : seen.tokens[0]);
-      }
-      const int what = draw(4);
-      if (what < 2 || live.size() < 3) {
-        live.push_back(absl::StrCat("a@", named++));
-        EXPECT_TRUE(Create(live.back()).ok());
-      } else if (what == 2) {
-        const std::string from = live[draw(static_cast<int>(live.size()))], to = absl::StrCat("a@", named++);
-        absl::Status forked = absl::UnknownError("not answered");
-        EXPECT_TRUE(engines_
-                        ->PostForFork(from, {to},
-                                      [&](SessionTable& s, const absl::Status& brought) {
-                                        forked = brought.ok() ? s.Fork(from, {&to, 1}, false).status() : brought;
-                                      })
-                        .ok());
-        StepAll(6);
-        EXPECT_TRUE(forked.ok()) << forked;
-        live.push_back(to);
-      } else {
-        const size_t at = draw(static_cast<int>(live.size()));
-        absl::Status deleted = absl::UnknownError("not answered");
-        EXPECT_TRUE(engines_->PostAt(live[at], [&](SessionTable& s) { deleted = s.Delete(live[at]); }).ok());
-        StepAll(3);
-        EXPECT_TRUE(deleted.ok()) << deleted;
-        live.erase(live.begin() + static_cast<int64_t>(at));
-      }
-    }
-    for (const std::string& key : live) told.states[key] = Bytes(key);
-    return told;
-  }
-  void StepInOrder(std::mt19937& order, int rounds) {
-    for (size_t i = 0; i < rounds * owned_.size(); ++i) owned_[order() % owned_.size()]->Step();
-  }
-};
-
-TEST_F(RandomEnginesTest, SeveralSayWhatOneDoes) {
-  const int seeds = test::WantsWholeCounts() ? 300 : 12;
-  double moves = 0;
-  for (int seed = 0; seed < seeds; ++seed) {
-    EngineOptions options;
-    options.checkpoint_bytes = int64_t{64} << 20;
-    options.outbox_events_max = 4096;
-    StartSeveral({64}, options);
-    const Told want = Play(seed, 30);
-    options.tiers.host_sessions = 40;
-    StartSeveral(seed % 2 == 0 ? std::vector<int32_t>{2, 3} : std::vector<int32_t>{1, 2, 1}, options);
-    const double before = metrics_.session_moves_total.Value();
-    EXPECT_TRUE(Play(seed, 30) == want) << "seed " << seed;
-    moves += metrics_.session_moves_total.Value() - before;
-  }
-  EXPECT_GT(moves, seeds);
-}
-
-TEST_F(EnginesTest, TheirThreadsAnswerTogether) {
-  EngineOptions options;
-  options.tiers.host_sessions = 16;
-  StartSeveral({2, 2, 2}, options);
-  for (int i = 0; i < 12; ++i) ASSERT_TRUE(Create(absl::StrCat("a@", i)).ok());
-  engines_->Start();
-  std::vector<std::thread> callers;
-  std::atomic<int> answered = 0;
-  for (int c = 0; c < 4; ++c) {
-    callers.emplace_back([&, c] {
-      std::mt19937 rng(c);
-      for (int i = 0; i < 60; ++i) {
-        const bool kept = rng() % 3 > 0;
-        const std::string key = absl::StrCat("a@", 3 * c + rng() % 3);  // its own three
-        Request request =
-            kept ? Saying(key, Prompt(1 + static_cast<int32_t>(rng() % 40), i), 6) : Generate(Prompt(5), 6);
-        auto call = engines_->Submit(std::move(request), [] {});
-        ASSERT_TRUE(call.ok()) << call.status();
-        bool resumed;
-        for (std::optional<Event> event; !event || !std::holds_alternative<Finished>(*event);) {
-          event = (*call)->Pop(resumed);
-          if (resumed) (*call)->WakeEngine();
-          if (!event) {
-            std::this_thread::yield();
-          } else if (const Finished* finished = std::get_if<Finished>(&*event)) {
-            ASSERT_TRUE(finished->status.ok()) << finished->status;
-            ++answered;
-          }
-        }
-      }
-    });
-  }
-  for (std::thread& caller : callers) caller.join();
-  EXPECT_EQ(answered, 240);
-  EXPECT_EQ(engines_->sessions(), 12);
-  engines_->Drain();
-  engines_->CutOff();
-  EXPECT_TRUE(engines_->idle());
 }
 
 }  // namespace
