@@ -14,28 +14,28 @@
 namespace barista {
 
 struct ServerConfig {
-  std::string model;                                  // checkpoint directory; required
-  std::string backend = "auto";                       // auto, cpu, ref, cuda
-  int64_t devices = 0;                                // an engine on each; 0: all cards, or one on the CPU
-  std::string listen = "127.0.0.1:8470";              // gRPC; port 0 picks a free one
-  std::string metrics_listen = "127.0.0.1:8471";      // Prometheus text over HTTP; empty: none
-  std::string health_listen;                          // /livez and /readyz over HTTP; empty: none
-  std::string tls_cert_file, tls_key_file;            // PEM; both or neither: gRPC with TLS
-  std::string tls_client_ca_file;                     // PEM: clients must show a certificate that it signed
-  std::string access_file;                            // API keys and tenants; empty: whoever connects may call
-  int64_t threads = 0;                                // of the cpu backend; 0: one a core this process may use
-  std::string cpu_isa = "auto";                       // a lower instruction set than the machine's, for tests
-  std::string weights_dtype = "auto";                 // auto: as stored; others: round or quantise at load
-  int64_t sessions_max = 0;                           // slots; 0: as many as memory_bytes allows, at most 1024
-  int64_t memory_bytes = 0;                           // for weights, workspace and states; 0: most of what there is
-  int64_t step_tokens_max = 512;                      // tokens of one step
-  double step_target_ms = 40;                         // steps with decodes and prompt tokens are kept near this
-  double step_timeout_seconds = -1;                   // a longer step hangs; 0: none; -1: 10 on a card, 0 elsewhere
-  int64_t max_positions = 0;                          // of full_attention layers; 0: max_position_embeddings, else 4096
-  int64_t outbox_events_max = 256;                    // events a slow reader may leave before its call pauses
-  double drain_delay_seconds = 0;                     // after SIGTERM, in which new calls are still taken
-  double drain_seconds = 30;                          // after SIGTERM, until running calls are cut off
-  std::string state_dir;                              // idle sessions and snapshots; empty: none are kept on disk
+  std::string model;                              // checkpoint directory; required
+  std::string backend = "auto";                   // auto, cpu, ref, cuda
+  int64_t devices = 0;                            // an engine on each; 0: all cards, or one on the CPU
+  std::string listen = "127.0.0.1:8470";          // gRPC; port 0 picks a free one
+  std::string metrics_listen = "127.0.0.1:8471";  // Prometheus text over HTTP; empty: none
+  std::string health_listen;                      // /livez and /readyz over HTTP; empty: none
+  std::string tls_cert_file, tls_key_file;        // PEM; both or neither: gRPC with TLS
+  std::string tls_client_ca_file;                 // PEM: clients must show a certificate that it signed
+  std::string access_file;                        // API keys and tenants; empty: whoever connects may call
+  int64_t threads = 0;                            // of the cpu backend; 0: one a core this process may use
+  std::string cpu_isa = "auto";                   // a lower instruction set than the machine's, for tests
+  std::string weights_dtype = "auto";             // auto: as stored; others: round or quantise at load
+  int64_t sessions_max = 0;          // slots of all devices; 0: what memory_bytes allows, at most 1024 each
+  int64_t memory_bytes = 0;          // for weights, workspace and states; 0: most of what there is
+  int64_t step_tokens_max = 512;     // tokens of one step
+  double step_target_ms = 40;        // steps with decodes and prompt tokens are kept near this
+  double step_timeout_seconds = -1;  // a longer step hangs; 0: none; -1: 10 on a card, 0 elsewhere
+  int64_t max_positions = 0;         // of full_attention layers; 0: max_position_embeddings, else 4096
+  int64_t outbox_events_max = 256;   // events a slow reader may leave before its call pauses
+  double drain_delay_seconds = 0;    // after SIGTERM, in which new calls are still taken
+  double drain_seconds = 30;         // after SIGTERM, until running calls are cut off
+  std::string state_dir;             // idle sessions and snapshots; empty: none are kept on disk
   int64_t directory_state_bytes = int64_t{16} << 30;  // of idle sessions under state_dir
   int64_t host_state_bytes = 0;                       // of idle sessions in the host's memory
   int64_t checkpoint_bytes = -1;                      // of kept states; -1: a sixteenth of the memory, at most 256 MiB

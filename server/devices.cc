@@ -1,6 +1,7 @@
 #include "server/devices.h"
 
 #include <algorithm>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -29,25 +30,39 @@ int64_t ReplayBytes(const ServerConfig& config, const Checkpoint& checkpoint, co
   return on ? StateReplay::Bytes(checkpoint, options) : 0;
 }
 
-// One device's part of what lies in the host's memory.
-MemoryWish WishOf(const ServerConfig& config, const DevicePlan& plan, int64_t fixed_bytes, bool on_host,
+// One device's part: of slots that were asked for, and of what lies in the host's memory.
+MemoryWish WishOf(const ServerConfig& config, const DevicePlan& plan, int64_t fixed_bytes, bool on_host, int64_t number,
                   int64_t devices) {
   return {.memory_bytes = on_host ? config.memory_bytes / devices : config.memory_bytes,
           .fixed_bytes = fixed_bytes,
           .replay_bytes = plan.replay_bytes / devices,
           .host_state_bytes = config.host_state_bytes / devices,
           .checkpoint_bytes = config.checkpoint_bytes < 0 ? -1 : config.checkpoint_bytes / devices,
-          .sessions_max = config.sessions_max};
+          .sessions_max = config.sessions_max / devices + (number < config.sessions_max % devices ? 1 : 0)};
 }
 
-absl::Status Plan(const ServerConfig& config, const DevicePlan& plan, int64_t fixed_bytes, int64_t devices,
-                  Device& device) {
+absl::Status Plan(const ServerConfig& config, const DevicePlan& plan, int64_t fixed_bytes, int64_t number,
+                  int64_t devices, Device& device) {
   const bool on_host = !device.room.device.has_value();
   const absl::StatusOr<MemoryPlan> memory = PlanMemory(
-      device.room, WishOf(config, plan, fixed_bytes, on_host, devices),
+      device.room, WishOf(config, plan, fixed_bytes, on_host, number, devices),
       {.slot = plan.layout.slot_bytes(), .host = plan.layout.bytes_per_session() - plan.layout.slot_bytes()});
   if (memory.ok()) device.plan = *memory;
   return memory.status();
+}
+
+absl::Status Load(const ServerConfig& config, const Checkpoint& checkpoint, const DevicePlan& plan, int64_t number,
+                  int64_t devices, Device& device) {
+  absl::StatusOr<std::unique_ptr<Model>> model = Model::Load(checkpoint, *device.backend, plan.options);
+  if (!model.ok()) return model.status();
+  device.model = *std::move(model);
+  const int64_t fixed_bytes = device.model->weights().bytes + device.model->workspace_bytes();
+  if (absl::Status fits = Plan(config, plan, fixed_bytes, number, devices, device); !fits.ok()) return fits;
+  absl::StatusOr<StatePool> pool = StatePool::Create(*device.backend, device.model->state_layout(), device.plan.slots);
+  if (!pool.ok()) return pool.status();
+  device.pool.emplace(*std::move(pool));
+  device.copies = std::make_unique<ThreadWorker>();
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -55,7 +70,14 @@ absl::Status Plan(const ServerConfig& config, const DevicePlan& plan, int64_t fi
 absl::StatusOr<std::vector<Device>> OpenDevices(const ServerConfig& config) {
   BackendOptions options = {
       .kind = config.backend, .threads = static_cast<int>(config.threads), .cpu_isa = config.cpu_isa};
-  const int count = config.devices > 0 ? static_cast<int>(config.devices) : DeviceCount(options);
+  int count = config.devices > 0 ? static_cast<int>(config.devices) : DeviceCount(options);
+  if (config.sessions_max > 0 && config.sessions_max < count) {  // each needs a slot
+    if (config.devices > 0) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("sessions_max: ", config.sessions_max, " slots are fewer than the ", count, " devices"));
+    }
+    count = static_cast<int>(config.sessions_max);
+  }
   std::vector<Device> devices;
   for (int i = 0; i < count; ++i) {
     options.device = i;
@@ -85,27 +107,26 @@ DevicePlan PlanDevices(const ServerConfig& config, const Checkpoint& checkpoint,
 }
 
 absl::Status CheckMemory(const ServerConfig& config, const DevicePlan& plan, std::vector<Device>& devices) {
-  for (Device& device : devices) {
-    const absl::Status fits = Plan(config, plan, plan.weight_bytes, static_cast<int64_t>(devices.size()), device);
-    if (!fits.ok()) return fits;
+  const int64_t count = static_cast<int64_t>(devices.size());
+  for (int64_t i = 0; i < count; ++i) {
+    if (absl::Status fits = Plan(config, plan, plan.weight_bytes, i, count, devices[i]); !fits.ok()) return fits;
   }
   return absl::OkStatus();
 }
 
 absl::Status LoadDevices(const ServerConfig& config, const Checkpoint& checkpoint, const DevicePlan& plan,
                          std::vector<Device>& devices) {
-  for (Device& device : devices) {
-    absl::StatusOr<std::unique_ptr<Model>> model = Model::Load(checkpoint, *device.backend, plan.options);
-    if (!model.ok()) return model.status();
-    device.model = *std::move(model);
-    const int64_t fixed_bytes = device.model->weights().bytes + device.model->workspace_bytes();
-    const absl::Status fits = Plan(config, plan, fixed_bytes, static_cast<int64_t>(devices.size()), device);
-    if (!fits.ok()) return fits;
-    absl::StatusOr<StatePool> pool =
-        StatePool::Create(*device.backend, device.model->state_layout(), device.plan.slots);
-    if (!pool.ok()) return pool.status();
-    device.pool.emplace(*std::move(pool));
-    device.copies = std::make_unique<ThreadWorker>();
+  std::vector<absl::Status> loaded(devices.size());
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < devices.size(); ++i) {
+    threads.emplace_back([&, i] {
+      loaded[i] =
+          Load(config, checkpoint, plan, static_cast<int64_t>(i), static_cast<int64_t>(devices.size()), devices[i]);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const absl::Status& status : loaded) {
+    if (!status.ok()) return status;
   }
   return absl::OkStatus();
 }

@@ -34,7 +34,8 @@ struct DevicePlan {
   int64_t replay_bytes = 0;  // of replays in float64, while one runs; the server's
 };
 
-// The backends of `config.devices` devices, or of all. Errors: as MakeBackend's; FailedPrecondition naming `devices`.
+// The backends of `config.devices` devices, or of all. Errors: as MakeBackend's; FailedPrecondition naming
+// `devices` or `sessions_max`.
 absl::StatusOr<std::vector<Device>> OpenDevices(const ServerConfig& config);
 
 DevicePlan PlanDevices(const ServerConfig& config, const Checkpoint& checkpoint, const Backend& backend);
@@ -42,7 +43,7 @@ DevicePlan PlanDevices(const ServerConfig& config, const Checkpoint& checkpoint,
 // Whether weights and a session fit on each, before anything is loaded. Error: ResourceExhausted.
 absl::Status CheckMemory(const ServerConfig& config, const DevicePlan& plan, std::vector<Device>& devices);
 
-// Errors: those of Model::Load and StatePool::Create, ResourceExhausted.
+// All at once. Errors: those of Model::Load and StatePool::Create, ResourceExhausted.
 absl::Status LoadDevices(const ServerConfig& config, const Checkpoint& checkpoint, const DevicePlan& plan,
                          std::vector<Device>& devices);
 

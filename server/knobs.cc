@@ -40,7 +40,7 @@ const std::vector<Knob>& Knobs() {
        TextKnob{&ServerConfig::cpu_isa, {"auto", "amx", "avx512bf16", "avx512", "avx2", "portable"}}},
       {"weights_dtype", "round the weights to this type at load, or quantise the linear layers; auto: as stored",
        TextKnob{&ServerConfig::weights_dtype, {"auto", "f32", "bf16", "f16", "int8", "int4"}}},
-      {"sessions_max", "slots of each device; 0: as many as memory_bytes allows, at most 1024",
+      {"sessions_max", "slots, of all devices together; 0: as many as memory_bytes allows, at most 1024 a device",
        IntKnob{FIELD(sessions_max), 0, 1 << 20}},
       {"memory_bytes",
        "bytes for weights, workspace and states, on each card or of the host; 0: 80 % of what is available, or 95 % of "

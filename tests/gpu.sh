@@ -11,6 +11,7 @@
 # where all passed. Results of a run worth keeping go to tests/bench/results, with the card's name.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../deploy/lib.sh"
+source "$ROOT/tests/gpu_tests.sh"
 cd "$ROOT"
 
 quick='' bin=build/cuda/bin bundle='' with=()
@@ -21,10 +22,6 @@ for arg in "$@"; do
     *) die "unknown option $arg; see the head of $0" ;;
   esac
 done
-
-KERNEL_TESTS=(mma_test norm_test activation_test embedding_test rotary_test conv1d_test rglru_test slot_rows_test attend_test latte_test
-  window_attention_test matmul_test sampling_test)
-TESTS=(device_memory_test "${KERNEL_TESTS[@]}" golden_test chain_test decode_graphs_test engine_device_test)
 
 if [[ -n $bundle ]]; then
   with=(env LD_LIBRARY_PATH="$bundle/lib")  # for test programs; server and client find it themselves

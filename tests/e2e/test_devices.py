@@ -10,7 +10,7 @@ from client import Client, failed, failure, greedy
 from conftest import DEMO, TINY
 from lines import go_on
 from redis import Redis
-from server import Server, until
+from server import SERVER, Server, run, until
 from test_hang import LONG, fails
 from test_tiers import live, schedule, state_bytes_of, with_places
 
@@ -22,7 +22,7 @@ def sessions_of(client):
 
 
 def test_what_fits_is_told_of_all_together():
-    with Server(TINY, *CPU, "--devices=3", "--sessions_max=4") as server, Client(server.address) as client:
+    with Server(TINY, *CPU, "--devices=3", "--sessions_max=12") as server, Client(server.address) as client:
         told = client.model()
         assert (told.backend.devices, told.backend.threads) == (3, 3)
         assert told.backend.device.startswith("3 x cpu")
@@ -38,7 +38,7 @@ def test_what_fits_is_told_of_all_together():
 
 
 def test_pages_hold_sessions_of_all_devices_in_order(rng):
-    with Server(TINY, *CPU, "--devices=3", "--sessions_max=8") as server, Client(server.address) as client:
+    with Server(TINY, *CPU, "--devices=3", "--sessions_max=20") as server, Client(server.address) as client:
         names = [client.create_session(f"{rng.getrandbits(40):x}").name for _ in range(20)]
         assert sessions_of(client) == sorted(names)
         for size in (1, 3, 7, 20):
@@ -57,14 +57,14 @@ def test_bits_do_not_depend_on_devices(tmp_path, full, devices):
     sessions = 24 if full else 12
     plan = schedule(random.Random(devices), sessions, sessions * (60 if full else 8), 0.9)
     names = [f"s{i:03}" for i in range(sessions)]
-    # What was kept for rewinds gives way by what its own engine keeps: enough for all, for all answers are compared.
-    places = with_places(tmp_path / "few", state_bytes_of(TINY, "--backend=cpu"), 2, 4 * devices, devices * sessions)
-    kept = f"--checkpoint_bytes={1 << 30}"
+    places = with_places(tmp_path / "few", state_bytes_of(TINY, "--backend=cpu"), 2 * devices, 4 * devices,
+                         devices * sessions)
+    kept = f"--checkpoint_bytes={1 << 30}"  # enough for all: what rewinds may reach is compared
     with (Server(TINY, *CPU, *places, kept, f"--devices={devices}") as server, Client(server.address) as client):
         vocabulary = client.model().architecture.vocab_size
         got = live(client, names, plan, vocabulary, 2 * devices + 2)
         metrics = server.metrics()
-        assert metrics["barista_session_moves_total"] > 0 and metrics['barista_evictions_total{tier="host"}'] > 0
+        assert metrics['barista_evictions_total{tier="host"}'] > 0  # how many move is chance; tests/engine sees to some
         assert metrics["barista_state_nonfinite_total"] == 0
     with (Server(TINY, *CPU, kept, f"--sessions_max={sessions + 1}", f"--state_dir={tmp_path / 'all'}") as server,
           Client(server.address) as client):
@@ -86,7 +86,7 @@ def test_a_restart_with_other_devices_finds_the_sessions(tmp_path, lines):
 
 def test_servers_hand_sessions_of_all_devices_over(tmp_path, lines):
     with Redis(tmp_path) as redis:
-        flags = [*CPU, f"--redis={redis.address}", "--sessions_max=3"]
+        flags = [*CPU, f"--redis={redis.address}", "--sessions_max=8"]
         with (Server(TINY, *flags, "--devices=3") as a, Client(a.address) as at_a,
               Server(TINY, *flags, "--devices=2") as b, Client(b.address) as at_b):
             at = {at_a.create_session(f"s{i}").name: 0 for i in range(6)}
@@ -100,7 +100,7 @@ def test_servers_hand_sessions_of_all_devices_over(tmp_path, lines):
 
 
 def test_where_one_device_hangs_the_sessions_of_the_others_are_kept(tmp_path):
-    flags = ["--backend=ref", "--step_tokens_max=8192", "--sessions_max=4", f"--state_dir={tmp_path}"]
+    flags = ["--backend=ref", "--step_tokens_max=8192", "--sessions_max=8", f"--state_dir={tmp_path}"]
     with (Server(DEMO, *flags, "--step_timeout_seconds=1", "--devices=2") as server, Client(server.address) as client,
           ThreadPoolExecutor() as pool):
         names = [client.create_session(f"s{i}").name for i in range(4)]
@@ -118,7 +118,7 @@ def test_where_one_device_hangs_the_sessions_of_the_others_are_kept(tmp_path):
 
 
 def test_calls_that_wait_are_spread_and_counted_together():
-    flags = ["--devices=2", "--sessions_max=1", "--queue_requests_max=1"]
+    flags = ["--devices=2", "--sessions_max=2", "--queue_requests_max=1"]
     with Server(TINY, *CPU, *flags) as server, Client(server.address) as client:
         endless = [client.inference.Generate(greedy([i], 1 << 20)) for i in (1, 2)]
         for stream in endless:
@@ -132,14 +132,16 @@ def test_calls_that_wait_are_spread_and_counted_together():
         endless[1].cancel()
 
 
-def test_fewer_cards_than_asked_for_are_an_error():
-    with pytest.raises(AssertionError, match="exit code 78"):
-        Server(TINY, "--backend=cuda", "--devices=2")
+@pytest.mark.parametrize("flags, message", [(["--backend=cuda", "--devices=2"], "cuda"),
+                                            (["--backend=cpu", "--devices=3", "--sessions_max=2"], "sessions_max: 2")])
+def test_devices_that_cannot_serve_are_an_error(flags, message):
+    code, _, err = run(SERVER, f"--model={TINY}", "--listen=127.0.0.1:0", *flags)
+    assert code == 78 and message in err
 
 
 def test_a_call_gone_with_its_device_is_told(tmp_path):
     """Those on other devices go on until the server says that it drains."""
-    flags = ["--backend=ref", "--step_tokens_max=8192", "--sessions_max=2", "--step_timeout_seconds=1", "--devices=2"]
+    flags = ["--backend=ref", "--step_tokens_max=8192", "--sessions_max=4", "--step_timeout_seconds=1", "--devices=2"]
     with Server(DEMO, *flags) as server, Client(server.address) as client, ThreadPoolExecutor() as pool:
         good = client.inference.Generate(greedy([1], 1 << 20))
         next(good)
