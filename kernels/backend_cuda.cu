@@ -171,12 +171,6 @@ void CudaBackend::Embed(const EmbedArgs& args) {
   EmbedCuda(on_device, queue_);
 }
 
-void CudaBackend::Rotate(const RotateArgs& args) {
-  RotateArgs on_device = args;
-  on_device.positions = {step_->positions, args.positions.size()};
-  RotateCuda(on_device, queue_, {});
-}
-
 void CudaBackend::Attend(const AttendArgs& args) {
   AttendArgs on_device = args;
   on_device.positions = {step_->positions, args.positions.size()};

@@ -59,7 +59,8 @@ class CudaBackend : public Backend {
   void Rglru(const RglruArgs& args) override {
     RglruCuda(args, *step_, matmul_.TargetFor(args.for_products ? args.y : Rows{}), queue_);
   }
-  void Rotate(const RotateArgs& args) override;
+  // theta and head_dim are those of Reserve: the step has their angles.
+  void Rotate(const RotateArgs& args) override { RotateCuda(args, angles(), queue_, {}); }
   void GroupSoftmax(const GroupSoftmaxArgs& args) override { GroupSoftmaxCuda(args, queue_, {}); }
   void Latte(const LatteArgs& args) override { LatteCuda(args, *step_, workspace(), queue_); }
   void BidirectionalLatte(const BidirectionalLatteArgs& args) override {

@@ -48,7 +48,8 @@ absl::Status Plan(const ServerConfig& config, const DevicePlan& plan, int64_t fi
       device.room, WishOf(config, plan, fixed_bytes, on_host, number, devices),
       {.slot = plan.layout.slot_bytes(), .host = plan.layout.bytes_per_session() - plan.layout.slot_bytes()});
   if (memory.ok()) device.plan = *memory;
-  return memory.status();
+  if (memory.ok() || devices == 1) return memory.status();
+  return absl::Status(memory.status().code(), absl::StrCat("device ", number, ": ", memory.status().message()));
 }
 
 absl::Status Load(const ServerConfig& config, const Checkpoint& checkpoint, const DevicePlan& plan, int64_t number,

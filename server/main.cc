@@ -106,7 +106,7 @@ double StepMaxSeconds(const ServerConfig& config, const Backend& backend) {
 
 // An engine's thread hangs in a step: what it does where a device fails is done without it. The other engines' sessions
 // are parked.
-[[noreturn]] void LeaveHung(double seconds, Engine& hung, RpcServer& server, Health& health,
+[[noreturn]] void LeaveHung(double seconds, int device, Engine& hung, RpcServer& server, Health& health,
                             const std::function<void()>& end_others) {
   constexpr absl::Duration kForMessages = absl::Seconds(1), kAtMost = absl::Seconds(3),
                            kForSessions = absl::Seconds(60);
@@ -119,7 +119,7 @@ double StepMaxSeconds(const ServerConfig& config, const Backend& backend) {
   })
       .detach();
   const std::string why = absl::StrCat("a step has not ended in ", seconds, " s: the device hangs");
-  LogError("step_hangs", {{"error", why}});
+  LogError("step_hangs", {{"device", device}, {"error", why}});
   health.Enter(Health::Phase::kDraining);
   server.SetNotServing();
   hung.Abandon(why);
@@ -269,7 +269,7 @@ int Serve(const ServerConfig& config, const Checkpoint& checkpoint, const Device
   std::unique_ptr<Watchdog> watchdog;
   if (const double seconds = StepMaxSeconds(config, backend); seconds > 0) {
     watchdog = std::make_unique<Watchdog>(health, Seconds(seconds), [&, seconds](int number) {
-      LeaveHung(seconds, *group.engines[number], **server, health, end_calls_and_park);
+      LeaveHung(seconds, number, *group.engines[number], **server, health, end_calls_and_park);
     });
   }
   health.Enter(Health::Phase::kServing);

@@ -149,13 +149,14 @@ void RunDecodes(const AttendArgs& args, const DeviceStep& step, const float* ang
 // The parts of a step's prefills; decodes are done.
 struct PrefillParts {
   void GroupSoftmax(const GroupSoftmaxArgs& a) const { GroupSoftmaxCuda(a, queue, rows); }
-  void Rotate(const RotateArgs& a) const { RotateCuda(a, queue, rows); }
+  void Rotate(const RotateArgs& a) const { RotateCuda(a, angles, queue, rows); }
   void Latte(const LatteArgs& a) const { LatteChunksCuda(a, step, workspace, queue); }
   void BidirectionalLatte(const BidirectionalLatteArgs& a) const { BidirectionalLatteCuda(a, step, workspace, queue); }
   void WindowAttention(const WindowAttentionArgs& a) const { WindowPrefillCuda(a, step, queue); }
 
   const DeviceStep& step;
   StepRows rows;
+  const float* angles;
   float* workspace;
   CudaQueue& queue;
 };
@@ -166,7 +167,7 @@ void AttendCuda(const AttendArgs& args, const DeviceStep& step, const float* ang
                 const PackedRows& packed, CudaQueue& queue) {
   RunDecodes(args, step, angles, packed, queue);
   if (step.prefill_runs == 0) return;
-  const PrefillParts prefills = {step, PrefillRows(step), workspace, queue};
+  const PrefillParts prefills = {step, PrefillRows(step), angles, workspace, queue};
   AttendInParts(args, prefills);
 }
 

@@ -25,8 +25,9 @@ struct RotateArgs {
 template <class T>
 void RotateRef(const RotateArgs& args);
 void RotateCpu(const RotateArgs& args);  // float; all rows on the calling thread
-// float, in the queue's order; all pointers of the device, the positions' too. rows: which ones (cuda/step_rows.h).
-void RotateCuda(const RotateArgs& args, CudaQueue& queue, const StepRows& rows);
+// float, in the queue's order; all pointers of the device. angles: of all rows, by AnglesCuda, instead of positions and
+// theta. rows: which ones (cuda/step_rows.h).
+void RotateCuda(const RotateArgs& args, const float* angles, CudaQueue& queue, const StepRows& rows);
 
 // The angles of each position, [R, head_dim] floats of the device: sines, then cosines.
 void AnglesCuda(absl::Span<const int64_t> positions, int64_t head_dim, double theta, float* angles, CudaQueue& queue);

@@ -125,10 +125,10 @@ void Tiers::Balance(int32_t slots_wanted, int64_t coming_up) {
       StartWrite(*session, Tier::kDirectory);
     } else if (HasRoom(Tier::kRegistry)) {
       StartWrite(*session, Tier::kRegistry);
-    } else if (std::optional<SlotLease> lease = slots_.Acquire()) {
-      StartUp(*session, *std::move(lease));
-    } else {
+    } else if (parking_ || slots_.available() == 0) {
       break;
+    } else {
+      StartUp(*session, *slots_.Acquire());
     }
   }
   const bool down = options_.registry != nullptr && HasRoom(Tier::kRegistry);
@@ -166,6 +166,7 @@ SessionLabel Tiers::LabelOf(const Session& session) const {
 }
 
 int64_t Tiers::ParkAll() {
+  parking_ = true;
   const bool to_peer = options_.registry == nullptr && options_.hand_over != nullptr && !peer_failed_;
   const bool registry_works = options_.registry != nullptr && !paused(Tier::kRegistry);
   const Tier last = registry_works || options_.directory == nullptr ? Tier::kRegistry : Tier::kDirectory;

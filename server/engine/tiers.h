@@ -149,6 +149,7 @@ class Tiers {
   std::vector<std::string> unsure_;
   std::vector<SessionRegistry::Held> forgetting_;  // ended here, and the registry did not answer
   bool peer_failed_ = false;
+  bool parking_ = false;  // sessions go down to leave, not to make room
   TimePoint next_renewal_{}, next_look_{};
   bool pulse_running_ = false;
 };

@@ -29,9 +29,13 @@ std::vector<double> Rotated(const std::vector<float>& x, int64_t E, int sign, co
 
 void RotateTwin(RotateArgs args) {
   if (!test::OnDevice()) return RotateCpu(args);
-  test::Device device(args.x, args.y, args.positions);
-  device.MoveAll(args.x, args.y, args.positions);
-  RotateCuda(args, device.queue(), {});
+  Matrix<float> of_rows(args.x.rows, args.head_dim);
+  Rows angles = of_rows.view();
+  test::Device device(args.x, args.y, args.positions, angles);
+  device.MoveAll(args.x, args.y, args.positions, angles);
+  float* table = static_cast<float*>(angles.data);
+  AnglesCuda(args.positions, args.head_dim, args.theta, table, device.queue());
+  RotateCuda(args, table, device.queue(), {});
 }
 
 TEST(Rotary, AnglesStayExactAtPositionsOfMillions) {
