@@ -125,7 +125,7 @@ void Tiers::Balance(int32_t slots_wanted, int64_t coming_up) {
       StartWrite(*session, Tier::kDirectory);
     } else if (HasRoom(Tier::kRegistry)) {
       StartWrite(*session, Tier::kRegistry);
-    } else if (parking_ || slots_.available() == 0) {
+    } else if (parking_ || !handing_over_.empty() || slots_.available() == 0) {  // it may be one that leaves
       break;
     } else {
       StartUp(*session, *slots_.Acquire());

@@ -1,6 +1,7 @@
 // Sessions and a registry that several servers share: what a deleted session leaves there.
 #include <deque>
 #include <map>
+#include <utility>
 
 #include "server/engine/error.h"
 #include "tests/engine/engine_fixture.h"
@@ -43,10 +44,13 @@ class MemoryRegistry final : public SessionRegistry {
     return absl::OkStatus();
   }
   absl::StatusOr<std::vector<std::string>> Renew(absl::Span<const Held>) override { return std::vector<std::string>(); }
-  absl::StatusOr<std::vector<std::string>> TakeWanted() override { return std::vector<std::string>(); }
+  absl::StatusOr<std::vector<std::string>> TakeWanted() override {
+    return std::exchange(wanted, std::vector<std::string>());
+  }
   absl::StatusOr<std::vector<std::string>> ListParked() override { return std::vector<std::string>(); }
 
   std::map<std::string, Entry> sessions;
+  std::vector<std::string> wanted;
   absl::Status failure;
 
  private:
@@ -78,9 +82,9 @@ class RegistryTest : public EngineTest {
     worker_.RunAll();
     engine_.reset();  // before its registry
   }
-  void Begin(int32_t slots) {
+  void Begin(int32_t slots, int64_t registry_sessions = 4) {
     EngineOptions options;
-    options.tiers = {.registry_sessions = 4, .registry = &registry_, .registry_worker = &worker_};
+    options.tiers = {.registry_sessions = registry_sessions, .registry = &registry_, .registry_worker = &worker_};
     Start(slots, options);
   }
   void Create(const std::string& key) {
@@ -184,6 +188,22 @@ TEST_F(RegistryTest, ADeletionThatCameTooLateIsNoDeletion) {
   ASSERT_TRUE(said->has_value());
   EXPECT_EQ(DetailOf(**said).reason, ErrorReason::kSessionElsewhere);
   EXPECT_EQ(registry_.sessions.count("a"), 1u);
+}
+
+TEST_F(RegistryTest, ASessionThatAnotherServerAsksForGoesAlsoWhereSlotsAreFree) {
+  for (const int64_t registry_sessions : {4, 0}) {
+    Begin(3, registry_sessions);
+    Create("a@s");
+    Say("a@s");
+    registry_.wanted = {"a@s"};
+    for (int i = 0; i < 10; ++i) {
+      clock_.Advance(Seconds(0.1));
+      Steps(1);
+    }
+    EXPECT_TRUE(registry_.sessions.at("a@s").bytes) << registry_sessions;
+    EXPECT_EQ(used_slots(), 0);
+    registry_.sessions.clear();
+  }
 }
 
 }  // namespace

@@ -134,5 +134,24 @@ TEST_F(TiersTest, ADeletedSessionLeavesNothing) {
   EXPECT_EQ(used_slots(), 0);
 }
 
+TEST_F(TiersTest, AllGoToAPeerWhereSlotsAreFree) {
+  std::vector<std::string> there;
+  EngineOptions options;
+  options.tiers.hand_over = [&there](const std::string& key, absl::string_view) {
+    there.push_back(key);
+    return absl::OkStatus();
+  };
+  Start(4, options);
+  for (const char* id : {"a", "b"}) {
+    ASSERT_TRUE(Create(id).ok());
+    Say(id, Prompt(5), 3);
+  }
+  engine_->Drain();
+  engine_->Park();
+  Steps(20);
+  EXPECT_EQ(engine_->not_parked(), 0);
+  EXPECT_EQ(there, (std::vector<std::string>{"a", "b"}));
+}
+
 }  // namespace
 }  // namespace barista
