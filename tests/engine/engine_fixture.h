@@ -43,6 +43,15 @@ class EngineTest : public testing::Test {
     request.stop.ignore_eos = true;
     return request;
   }
+  // Draws on a session, with a penalty.
+  static Request Saying(const std::string& key, const std::vector<int32_t>& prompt, int32_t tokens) {
+    Request request = Generate(prompt, tokens);
+    request.session = key;
+    request.opening = prompt;
+    request.sampling = {.temperature = 0.9f, .seed = 8};
+    request.sampling.presence_penalty = 0.4f;
+    return request;
+  }
   std::shared_ptr<Call> Submit(Request request) {
     auto call = engine_->Submit(std::move(request), [] {});
     EXPECT_TRUE(call.ok()) << call.status();

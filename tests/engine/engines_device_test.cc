@@ -6,30 +6,22 @@
 #include "absl/strings/str_cat.h"
 #include "tests/engine/engines_fixture.h"
 #include "tests/support/device_backend.h"
+#include "tests/support/two_devices.h"
 
 namespace barista {
 namespace {
 
 class EnginesDeviceTest : public EnginesTest {
  protected:
-  void SetUp() override {
-#ifdef BARISTA_CUDA_SHIM
-    shim::SetDevices(2);
-#endif
-    devices_ = CudaBackend::CountDevices();
-  }
   void TearDown() override {
     EnginesTest::TearDown();
     engines_ = nullptr;
     owned_.clear();
-    loaded_.clear();
-#ifdef BARISTA_CUDA_SHIM
-    shim::SetDevices(1);
-#endif
+    loaded_.clear();  // before the devices
   }
   std::unique_ptr<Backend> BackendAt(int device) override {
-    const std::string kind = devices_ > 0 ? "cuda" : "cpu";  // a build for cards on a machine without one
-    return test::MakeBackendUnderTest({.kind = kind, .threads = 1, .device = std::min(device, devices_ - 1)});
+    const std::string kind = devices_.count() > 0 ? "cuda" : "cpu";  // a build for cards on a machine without one
+    return test::MakeBackendUnderTest({.kind = kind, .threads = 1, .device = std::min(device, devices_.count() - 1)});
   }
 
   // All sessions take their turns at once, again and again, and a call without a session runs beside them.
@@ -60,7 +52,7 @@ class EnginesDeviceTest : public EnginesTest {
     engines_->Stop();
     return said;
   }
-  int devices_ = 0;
+  test::TwoDevices devices_;
 };
 
 TEST_F(EnginesDeviceTest, TwoSayWhatOneDoes) {

@@ -69,14 +69,6 @@ class EnginesTest : public EngineTest {
       return status;
     });
   }
-  Request Saying(const std::string& key, const std::vector<int32_t>& prompt, int32_t tokens) {
-    Request request = Generate(prompt, tokens);
-    request.session = key;
-    request.opening = prompt;
-    request.sampling = {.temperature = 0.9f, .seed = 8};
-    request.sampling.presence_penalty = 0.4f;
-    return request;
-  }
   std::shared_ptr<Call> Send(Request request) {
     auto call = engines_->Submit(std::move(request), [] {});
     EXPECT_TRUE(call.ok()) << call.status();

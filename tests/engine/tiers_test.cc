@@ -25,12 +25,7 @@ class TiersTest : public EngineTest {
     return status;
   }
   Seen Say(const std::string& id, const std::vector<int32_t>& prompt, int32_t tokens) {
-    Request request = Generate(prompt, tokens);
-    request.session = id;
-    request.opening = prompt;
-    request.sampling = {.temperature = 0.9f, .seed = 8};
-    request.sampling.presence_penalty = 0.4f;
-    auto call = Submit(std::move(request));
+    auto call = Submit(Saying(id, prompt, tokens));
     RunToIdle();
     return Drain(*call);
   }

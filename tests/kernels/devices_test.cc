@@ -9,6 +9,7 @@
 #include "kernels/cuda/current_device.h"
 #include "tests/support/device_backend.h"
 #include "tests/support/loaded_model.h"
+#include "tests/support/two_devices.h"
 
 namespace barista {
 namespace {
@@ -87,19 +88,9 @@ class Runner {
 
 class DevicesTest : public testing::Test {
  protected:
-  void SetUp() override {
-#ifdef BARISTA_CUDA_SHIM
-    shim::SetDevices(2);
-#endif
-    devices_ = CudaBackend::CountDevices();
-  }
-  void TearDown() override {
-    EXPECT_TRUE(devices_ == 0 || BindDevice(0) == cudaSuccess);
-#ifdef BARISTA_CUDA_SHIM
-    shim::SetDevices(1);
-#endif
-  }
-  int second() const { return devices_ > 1 ? 1 : 0; }
+  void TearDown() override { EXPECT_TRUE(devices() == 0 || BindDevice(0) == cudaSuccess); }
+  int devices() const { return two_.count(); }
+  int second() const { return devices() > 1 ? 1 : 0; }
   static Outcome Alone() {
     Runner runner(0);
     for (int32_t step = 0; step < kSteps; ++step) runner.Step(step);
@@ -111,11 +102,11 @@ class DevicesTest : public testing::Test {
     return device;
   }
 
-  int devices_ = 0;  // 0: a build for cards on a machine without one
+  test::TwoDevices two_;  // none: a build for cards on a machine without one
 };
 
 TEST_F(DevicesTest, TakingTurnsOnOneThreadGivesTheBitsOfOneAlone) {
-  if (devices_ == 0) return;
+  if (devices() == 0) return;
   const Outcome alone = Alone();
   Runner first(0), other(second());
   for (int32_t step = 0; step < kSteps; ++step) {
@@ -129,7 +120,7 @@ TEST_F(DevicesTest, TakingTurnsOnOneThreadGivesTheBitsOfOneAlone) {
 }
 
 TEST_F(DevicesTest, AThreadEachGivesTheBitsOfOneAlone) {
-  if (devices_ == 0) return;
+  if (devices() == 0) return;
   const Outcome alone = Alone();
   std::unique_ptr<Runner> runners[2];  // freed here: a recording forbids that on the same card
   std::vector<std::thread> threads;
@@ -145,7 +136,7 @@ TEST_F(DevicesTest, AThreadEachGivesTheBitsOfOneAlone) {
 }
 
 TEST_F(DevicesTest, LoadedOnOneThreadRunOnAnother) {
-  if (devices_ == 0) return;
+  if (devices() == 0) return;
   const Outcome alone = Alone();
   Runner first(0), other(second());
   std::vector<std::thread> threads;
@@ -161,7 +152,7 @@ TEST_F(DevicesTest, LoadedOnOneThreadRunOnAnother) {
 }
 
 TEST_F(DevicesTest, AnyThreadMovesAndFreesAndStaysWhereItIs) {
-  if (devices_ == 0) return;
+  if (devices() == 0) return;
   const std::unique_ptr<Backend> first = test::MakeBackendUnderTest({.kind = "cuda"});
   std::unique_ptr<Backend> other = test::MakeBackendUnderTest({.kind = "cuda", .device = second()});
   const int64_t free = *other->FreeDeviceBytes();
@@ -190,18 +181,18 @@ TEST_F(DevicesTest, AnyThreadMovesAndFreesAndStaysWhereItIs) {
 }
 
 TEST_F(DevicesTest, ACardThatIsNotThereIsRefusedByNumber) {
-  if (devices_ == 0) return;
-  for (const int device : {-1, devices_, 1000}) {
+  if (devices() == 0) return;
+  for (const int device : {-1, devices(), 1000}) {
     const absl::Status status = CudaBackend::Create({.device = device}).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(status.message()), HasSubstr(absl::StrCat("device is ", device)));
-    EXPECT_THAT(std::string(status.message()), HasSubstr(absl::StrCat("has ", devices_)));
+    EXPECT_THAT(std::string(status.message()), HasSubstr(absl::StrCat("has ", devices())));
   }
 }
 
 #ifdef BARISTA_CUDA_SHIM
 TEST_F(DevicesTest, EachCardHasMemoryOfItsOwn) {
-  EXPECT_EQ(devices_, 2);
+  EXPECT_EQ(devices(), 2);
   const std::unique_ptr<Backend> first = test::MakeBackendUnderTest({.kind = "cuda"});
   const std::unique_ptr<Backend> other = test::MakeBackendUnderTest({.kind = "cuda", .device = 1});
   const int64_t free = *first->FreeDeviceBytes(), free_other = *other->FreeDeviceBytes();
