@@ -60,7 +60,9 @@ absl::StatusOr<std::unique_ptr<Backend>> CudaBackend::Create(const BackendOption
       absl::StrCat("cuda: ", card.name, ", compute capability ", card.major, ".", card.minor, ", ",
                    card.multiProcessorCount, " multiprocessors, ", card.totalGlobalMem >> 20, " MiB");
   return std::unique_ptr<Backend>(
-      new CudaBackend(device, stream, copies, queued, card.multiProcessorCount, LaunchesOverlap(), description));
+      new CudaBackend(device, stream, copies, queued,
+                      {.multiprocessors = card.multiProcessorCount, .shared_max = card.sharedMemPerBlockOptin},
+                      LaunchesOverlap(), description));
 }
 
 CudaBackend::~CudaBackend() {

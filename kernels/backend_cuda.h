@@ -88,13 +88,13 @@ class CudaBackend : public Backend {
   void Download(void* dst, const void* src, size_t bytes) override;
 
  private:
-  CudaBackend(int device, CUstream_st* stream, CUstream_st* copies, CUevent_st* queued, int multiprocessors,
+  CudaBackend(int device, CUstream_st* stream, CUstream_st* copies, CUevent_st* queued, const CudaCard& card,
               bool launches_overlap, std::string description)
       : device_(device),
         queue_(stream, launches_overlap),
         copies_(copies),
         queued_(queued),
-        matmul_(multiprocessors),
+        matmul_(card),
         description_(std::move(description)) {}
   absl::Status Bind() const;
   void ComputeAngles();  // of the step's rows

@@ -1,5 +1,6 @@
-// Rows for the tensor cores, packed by whoever makes them: bf16 in tiles of 8 rows and 16 columns
-// (round_tile_cuda.cuh).
+// Rows for the tensor cores, packed by whoever makes them: bf16 in tiles of 8 rows and 16 columns, [tile of rows, tile
+// of columns, 2 halves, 8 rows, 8 columns]. So a half is 128 bytes in a row, and lane l of a warp finds its two words
+// of mma.m16n8k16's second operand in places l and 32 + l.
 #pragma once
 
 namespace barista {

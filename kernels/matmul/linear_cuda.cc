@@ -149,7 +149,7 @@ absl::Status ToDevice(const std::vector<T>& data, absl::string_view what, Buffer
 
 // Each slice is a warp's work where rows are few: at least four tiles.
 int SlicesOf(int64_t tiles_in) {
-  int slices = 8;
+  int slices = kSlicesMax;
   while (slices > 1 && tiles_in < 4 * slices) slices /= 2;
   return slices;
 }

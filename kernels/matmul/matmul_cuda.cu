@@ -107,18 +107,18 @@ void CudaMatmul::NormMultiply(const NormArgs& norm, absl::Span<const LinearCall>
     return Multiply(calls, queue);
   }
   ready_ = {};
-  uint2* packed = reinterpret_cast<uint2*>(room_.data());
+  uint32_t* packed = reinterpret_cast<uint32_t*>(room_.data());
   Products products;
   for (const LinearCall& call : calls) {
     Product& product = products.of[products.count++] = ProductOf(call);
     product.first_column = static_cast<int>(FirstColumn(call, norm));
-    product.packed = packed + product.first_column / kTileIn * 32;
+    product.packed = packed + product.first_column / kTileIn * kPackedWords;
     product.packed_tiles_in = static_cast<int>(tiles);
     if (call.for_products) product.ending.packed = TargetFor(call.y);
   }
   if (direct) return RunNormTileProducts(products, form, DeviceNorm(norm), queue);
   PackNormedRows(DeviceNorm(norm), rows, packed, queue);
-  RunTileProducts(products, form, rows, multiprocessors_, queue);
+  RunTileProducts(products, form, rows, card_, queue);
 }
 
 // As many calls a launch as its parameters and the room for packed rows hold.
@@ -133,7 +133,7 @@ void CudaMatmul::RunTogether(absl::Span<const LinearCall* const> calls, const Ro
   const auto run = [&] {
     if (packings.count > 0) PackRows(packings, queue);
     if (IsTiled(form)) {
-      RunTileProducts(products, form, rows, multiprocessors_, queue);
+      RunTileProducts(products, form, rows, card_, queue);
     } else {
       RunFloatProducts(products, form, rows, queue);
     }
@@ -145,7 +145,7 @@ void CudaMatmul::RunTogether(absl::Span<const LinearCall* const> calls, const Ro
     if (products.count == kProductsMax || used + bytes > room_.size()) run();
     Product& product = products.of[products.count++] = ProductOf(*call);
     if (packed && SameRows(ready, *call)) {
-      product.packed = reinterpret_cast<const uint2*>(made_.data());
+      product.packed = reinterpret_cast<const uint32_t*>(made_.data());
       product.packed_tiles_in = product.tiles_in;
       continue;
     }
@@ -158,7 +158,7 @@ void CudaMatmul::RunTogether(absl::Span<const LinearCall* const> calls, const Ro
                                        .rows = call->x.rows,
                                        .in = call->x.cols,
                                        .tiles_in = TilesIn(*call),
-                                       .packed = reinterpret_cast<uint2*>(room_.data() + used)};
+                                       .packed = reinterpret_cast<uint32_t*>(room_.data() + used)};
       used += bytes;
     }
     product.packed = packings.of[i].packed;

@@ -9,6 +9,7 @@
 #include "absl/types/span.h"
 #include "kernels/backend.h"
 #include "kernels/buffer.h"
+#include "kernels/cuda/card.h"
 #include "kernels/cuda/packed_rows.h"
 #include "kernels/cuda/queue.h"
 #include "kernels/matmul/matmul.h"
@@ -52,7 +53,7 @@ class CudaLinear : public Linear {
 // Runs products; one thread at a time calls it.
 class CudaMatmul {
  public:
-  explicit CudaMatmul(int multiprocessors) : multiprocessors_(multiprocessors) {}
+  explicit CudaMatmul(const CudaCard& card) : card_(card) {}
 
   // Room for the packed rows of any product with up to `in` inputs. Call it after loading.
   absl::Status Reserve(int64_t rows_max, int64_t in);
@@ -68,7 +69,7 @@ class CudaMatmul {
  private:
   void RunTogether(absl::Span<const LinearCall* const> calls, const Rows& ready, CudaQueue& queue);
 
-  int multiprocessors_;
+  CudaCard card_;
   Buffer room_;  // of what a product packs
   Buffer made_;  // of what came packed
   Rows ready_;   // lies there, until the next product

@@ -15,18 +15,26 @@ __global__ void PackKernel(const __grid_constant__ Packings packings) {
   const int n = (static_cast<int>(blockIdx.x) - p.first_block) * Warps() + WarpIndex();
   const int tile = n / p.tiles_in, tile_in = n % p.tiles_in;
   if (tile * kTileBatch >= p.rows) return;
-  p.packed[int64_t{n} * 32 + Lane()] = RoundTile(p.x, p.rows, p.in, tile, tile_in);
+  const uint2 words = RoundTile(p.x, p.rows, p.in, tile, tile_in);
+  uint32_t* to = p.packed + int64_t{n} * kPackedWords + Lane();
+  to[0] = words.x;
+  to[32] = words.y;
 }
 
 // The norm of a tile of rows a block, a warp a row, packed; the floats too.
 __global__ void __launch_bounds__(32 * kTileBatch)
-    PackNormKernel(const __grid_constant__ DeviceNorm norm, int64_t rows, int tiles_in, uint2* packed) {
+    PackNormKernel(const __grid_constant__ DeviceNorm norm, int64_t rows, int tiles_in, uint32_t* packed) {
   WaitForLaunchBefore();
   LetNextLaunchBegin();
   const int64_t row = int64_t{blockIdx.x} * kTileBatch + WarpIndex();
-  uint2* to = packed + int64_t{blockIdx.x} * tiles_in * 32 + WarpIndex() * 4;
+  uint32_t* to = packed + int64_t{blockIdx.x} * tiles_in * kPackedWords + WarpIndex() * 4;
+  const auto put = [to](int n, uint32_t first, uint32_t second) {  // columns n % 4 * 2 on of tile n / 4, and 8 on
+    uint32_t* words = to + n / 4 * kPackedWords + n % 4;
+    words[0] = first;
+    words[32] = second;
+  };
   if (row >= rows) {
-    for (int n = Lane(); n < tiles_in * 4; n += 32) to[n / 4 * 32 + n % 4] = {0, 0};
+    for (int n = Lane(); n < tiles_in * 4; n += 32) put(n, 0, 0);
     return;
   }
   const NormOfRow normed(norm, norm.x.row(row));
@@ -34,7 +42,7 @@ __global__ void __launch_bounds__(32 * kTileBatch)
   const auto at = [&](int d) { return d < norm.D ? y[d] = normed.At(d) : 0.0f; };
   for (int n = Lane(); n < tiles_in * 4; n += 32) {
     const int c = n / 4 * kTileIn + n % 4 * 2;
-    to[n / 4 * 32 + n % 4] = {PackBf16(at(c), at(c + 1)), PackBf16(at(c + 8), at(c + 9))};
+    put(n, PackBf16(at(c), at(c + 1)), PackBf16(at(c + 8), at(c + 9)));
   }
 }
 
@@ -52,7 +60,7 @@ void PackRows(Packings packings, CudaQueue& queue) {
          packings);
 }
 
-void PackNormedRows(const DeviceNorm& norm, int64_t rows, uint2* packed, CudaQueue& queue) {
+void PackNormedRows(const DeviceNorm& norm, int64_t rows, uint32_t* packed, CudaQueue& queue) {
   Launch(queue,
          {.blocks_x = CeilDiv<int64_t>(rows, kTileBatch),
           .threads = 32 * kTileBatch,

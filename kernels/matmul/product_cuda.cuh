@@ -13,9 +13,10 @@
 
 namespace barista {
 
-inline constexpr int kTileOut = 16;   // rows of a tile of a weight: one m16n8k16 operand
-inline constexpr int kTileIn = 16;    // its columns
-inline constexpr int kTileBatch = 8;  // rows of x that one instruction multiplies
+inline constexpr int kTileOut = 16;                            // rows of a tile of a weight: one m16n8k16 operand
+inline constexpr int kTileIn = 16;                             // its columns
+inline constexpr int kTileBatch = 8;                           // rows of x that one instruction multiplies
+inline constexpr int kPackedWords = kTileBatch * kTileIn / 2;  // of a tile of packed rows, two elements each
 
 // How y is written: (+)= scale * sum + bias, or act of it, times up where gated.
 struct Ending {
@@ -51,7 +52,7 @@ struct Product {
   const void* weight = nullptr;
   const uint8_t* multipliers = nullptr;  // int4: [units, ceil(tiles_in / 2), 16 rows]
   DeviceRows x;                          // [rows, in]
-  const uint2* packed = nullptr;         // tiles, many rows: [tiles of x, packed_tiles_in, 32 lanes]
+  const uint32_t* packed = nullptr;      // tiles, many rows: PackedRows, [tiles of x, packed_tiles_in, kPackedWords]
   int packed_tiles_in = 0;
   int first_column = 0;  // of x in the rows that are normed first
   int64_t in = 0;
@@ -70,6 +71,15 @@ struct Products {
     int i = count - 1;
     while (of[i].first_block > block) --i;
     return of[i];
+  }
+  // Gives each product as many blocks as it has `units` units; their number.
+  int64_t Deal(int units) {
+    int blocks = 0;
+    for (int i = 0; i < count; ++i) {
+      of[i].first_block = blocks;
+      blocks += CeilDiv(of[i].units, units);
+    }
+    return blocks;
   }
   template <class... Parameters>
   void Run(CudaQueue& queue, LaunchShape shape, void (*kernel)(Products, Parameters...),

@@ -62,13 +62,8 @@ __global__ void __launch_bounds__(kThreads) FloatKernel(const __grid_constant__ 
 
 template <class T, int R>
 void Run(Products& products, int64_t rows, CudaQueue& queue) {
-  int blocks = 0;
-  for (int i = 0; i < products.count; ++i) {
-    products.of[i].first_block = blocks;
-    blocks += CeilDiv(products.of[i].units, kThreads / 32);
-  }
   products.Run(queue,
-               {.blocks_x = blocks,
+               {.blocks_x = products.Deal(kThreads / 32),
                 .blocks_y = CeilDiv<int64_t>(rows, R),
                 .threads = kThreads,
                 .overlaps = true,

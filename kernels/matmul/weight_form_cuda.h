@@ -13,4 +13,7 @@ inline constexpr WeightForm kAllWeightForms[] = {WeightForm::kF32, WeightForm::k
 
 constexpr bool IsTiled(WeightForm form) { return form >= WeightForm::kBF16; }
 
+// Slices of `in` into which the sums of a weight in tiles are cut, at most.
+inline constexpr int kSlicesMax = 4;
+
 }  // namespace barista

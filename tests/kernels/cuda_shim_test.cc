@@ -1,4 +1,5 @@
 // The host shim of device code: it does what a device does, and finds what a device would forgive until it does not.
+#include <cuda_pipeline.h>
 #include <cuda_runtime.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -157,6 +158,51 @@ TEST(CudaShim, AMissingBarrierChangesTheResultWithTheSchedule) {
     });
     EXPECT_EQ(wrong > 0, !barrier);
   }
+}
+
+// Copies are done at once or late, by turns: a kernel without the wait sees both.
+TEST(CudaShim, AnAsynchronousCopyComesWithItsWait) {
+  alignas(16) const float from[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+  for (const bool wait : {true, false}) {
+    int wrong = 0;
+    for (int launch = 0; launch < 2; ++launch) {
+      float seen = 0;
+      EXPECT_THAT(LaunchAll(1, 32, 64,
+                            [&] {
+                              if (threadIdx.x < 2)
+                                __pipeline_memcpy_async(SharedFloats() + 4 * threadIdx.x, from + 4 * threadIdx.x, 16);
+                              __pipeline_commit();
+                              if (threadIdx.x < 2) __pipeline_memcpy_async(SharedFloats() + 8, from, 4);
+                              __pipeline_commit();
+                              __pipeline_wait_prior(wait ? 1 : 2);
+                              __syncthreads();
+                              if (threadIdx.x == 31) seen = SharedFloats()[5];
+                              __syncthreads();
+                              __pipeline_wait_prior(0);
+                            }),
+                  IsEmpty());
+      wrong += seen != 5;
+    }
+    EXPECT_EQ(wrong, wait ? 0 : 1);
+  }
+}
+
+TEST(CudaShim, CopiesThatACardWouldRefuseAreFound) {
+  alignas(16) const float from[8] = {};
+  const auto copy = [&](int to, int at, size_t bytes) {
+    return LaunchAll(1, 32, 64, [&] {
+      __pipeline_memcpy_async(SharedFloats() + to, from + at, bytes);
+      __pipeline_commit();
+      __pipeline_wait_prior(0);
+    });
+  };
+  EXPECT_THAT(copy(0, 4, 16), IsEmpty());
+  EXPECT_THAT(copy(1, 0, 16), HasSubstr("size or alignment"));
+  EXPECT_THAT(copy(0, 1, 8), HasSubstr("size or alignment"));
+  EXPECT_THAT(copy(0, 0, 12), HasSubstr("size or alignment"));
+  EXPECT_THAT(copy(16, 0, 16), HasSubstr("past shared memory"));
+  EXPECT_THAT(LaunchAll(1, 32, 64, [&] { __pipeline_memcpy_async(SharedFloats(), from, 16); }),
+              HasSubstr("ends before"));
 }
 
 TEST(CudaShim, ABarrierThatSomeThreadsLeaveOutIsFound) {

@@ -71,7 +71,7 @@ class MatmulTest : public testing::TestWithParam<std::tuple<Multiplier, Kind>> {
       memories.insert(memories.end(), {test::MemoryOf(call.x), test::MemoryOf(call.y)});
     test::Device device(memories);
     std::vector<LinearCall> moved(calls.begin(), calls.end());
-    CudaMatmul matmul(4);
+    CudaMatmul matmul(card_);
     for (LinearCall& call : moved) {
       device.MoveAll(call.x, call.y);
       EXPECT_TRUE(matmul.Reserve(call.x.rows, call.x.cols).ok());
@@ -81,6 +81,7 @@ class MatmulTest : public testing::TestWithParam<std::tuple<Multiplier, Kind>> {
 
   ThreadPool pool_;
   CpuMatmul matmul_;
+  CudaCard card_ = {.multiprocessors = 4};  // that products are cut for
   Random random_{7};
 };
 
@@ -127,7 +128,7 @@ TEST_P(MatmulTest, ActivationsFollowTheProduct) {
 }
 
 TEST_P(MatmulTest, RowsAloneAndTogetherAreBitEqual) {
-  const int64_t in = 2600, out = 40, most = 530;  // more than one pass along rows and depth
+  const int64_t in = multiplier() ? 2600 : 520, out = 40, most = 530;  // more than one pass along rows and depth
   std::vector<Weight> parts;
   parts.emplace_back(random_, out, in, kind(), false, true);
   const std::unique_ptr<Linear> linear = Make(HostsOf(parts));
@@ -141,6 +142,25 @@ TEST_P(MatmulTest, RowsAloneAndTogetherAreBitEqual) {
       Multiply(*linear, x.view().Slice(first, rows), y.view());
       EXPECT_EQ(y.values(),
                 std::vector<double>(expected.begin() + first * out, expected.begin() + (first + rows) * out));
+    }
+  }
+}
+
+// What a card has decides how large the blocks are (product_blocks_cuda.cu): each of the four sizes here.
+TEST_P(MatmulTest, CardsChangeNoBit) {
+  for (const int64_t in : {200, 520}) {
+    const int64_t out = 300, rows = 150;
+    std::vector<Weight> parts;
+    parts.emplace_back(random_, out, in, kind(), false, true);
+    const std::unique_ptr<Linear> linear = Make(HostsOf(parts));
+    Matrix<float> x(rows, in, random_.Normal(rows * in)), alone(rows, out), together(rows, out);
+    for (int64_t r = 0; r < rows; ++r) Multiply(*linear, x.view().Slice(r, 1), alone.view().Slice(r, 1));
+    for (const CudaCard& card :
+         std::vector<CudaCard>{{1, 227 << 10}, {1, 163 << 10}, {1, 99 << 10}, {132, 227 << 10}}) {
+      SCOPED_TRACE(testing::Message() << card.multiprocessors << ", " << card.shared_max << " bytes");
+      card_ = card;
+      Multiply(*linear, x.view(), together.view());
+      EXPECT_EQ(together.values(), alone.values());
     }
   }
 }

@@ -53,7 +53,7 @@ TEST(NormMultiplyTest, IsTheNormAndThenTheProductsInEveryBit) {
           device.Move(call.y);
           calls.push_back(call);
         }
-        CudaMatmul matmul(4);
+        CudaMatmul matmul({.multiprocessors = 4});
         ASSERT_TRUE(matmul.Reserve(rows, 4 * D).ok());
         if (!together) NormCuda(norm, device.queue());
         if (!together) matmul.Multiply(calls, device.queue());
@@ -96,7 +96,7 @@ TEST(ForProductsTest, WhoPacksChangesNoBit) {
             test::Device device(x, y, z);
             Rows on_device[] = {x.view(), y.view(), z.view()};
             for (Rows& view : on_device) device.Move(view);
-            CudaMatmul matmul(4);
+            CudaMatmul matmul({.multiprocessors = 4});
             ASSERT_TRUE(matmul.Reserve(rows, 64).ok());
             const LinearCall one = {first.get(), on_device[0], on_device[1], false, packed};
             const LinearCall two = {next.get(), on_device[1], on_device[2]};

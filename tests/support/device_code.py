@@ -18,7 +18,7 @@ HOT = [
     "SplitKernel",
     "NormSplitKernel",
     "PackNormKernel",
-    "WholeKernel",
+    "BlockKernel",
     "FloatKernel",
     "OutputKernel",
     "SumsKernel",

@@ -12,7 +12,9 @@
 #include <string>
 #include <vector>
 
+#include "cuda_pipeline.h"
 #include "cuda_runtime.h"
+#include "tests/support/cuda_shim/copies.h"
 #include "tests/support/cuda_shim/fibre.h"
 
 uint3 threadIdx, blockIdx;
@@ -40,6 +42,7 @@ struct Thread {
   State state = State::kReady;
   uint3 index = {};
   const char* site = nullptr;  // of the barrier or warp operation it waits at
+  Copies copies;
 };
 
 // Operations of the lanes of one mask. Values alternate between two rows: a lane reads those of one operation while
@@ -80,6 +83,8 @@ class Block {
     context_ = context;
     error_.clear();
     waits_ = 0;
+    shared_ = shared;
+    copies_are_late_ = !copies_are_late_;
     unsigned char* memory = reinterpret_cast<unsigned char*>(barista_shared);
     std::fill_n(memory, shared, kPoison);
     std::fill_n(memory + shared, kBorder, kBorderByte);
@@ -88,6 +93,7 @@ class Block {
       const unsigned n = static_cast<unsigned>(i);
       threads_[i].index = {n % shape.x, n / shape.x % shape.y, n / shape.x / shape.y};
       threads_[i].state = State::kReady;
+      threads_[i].copies.Begin(copies_are_late_);
       threads_[i].fibre.Begin(&Block::Entry);
     }
     while (error_.empty() && !Sweep()) {
@@ -104,6 +110,16 @@ class Block {
     Wait(State::kAtBarrier, site);
   }
   int votes() const { return votes_before_; }
+  void CopyAsync(const char* site, void* to, const void* from, size_t bytes) {
+    const auto place = reinterpret_cast<uintptr_t>(to), source = reinterpret_cast<uintptr_t>(from);
+    const auto begin = reinterpret_cast<uintptr_t>(barista_shared);
+    if ((bytes != 4 && bytes != 8 && bytes != 16) || place % bytes != 0 || source % bytes != 0) {
+      return Fail(site, "an asynchronous copy of that size or alignment");
+    }
+    if (place < begin || place + bytes > begin + shared_) return Fail(site, "an asynchronous copy past shared memory");
+    copies().Add(to, from, bytes);
+  }
+  Copies& copies() { return threads_[current_].copies; }
   void WaitForGridBefore() { ++waits_; }
   bool waited() const { return waits_ == count_; }
 
@@ -209,6 +225,8 @@ class Block {
   int current_ = 0;
   int votes_ = 0, votes_before_ = 0;
   int waits_ = 0;  // for the grid before
+  size_t shared_ = 0;
+  bool copies_are_late_ = false;
   void (*call_)(void*) = nullptr;
   void* context_ = nullptr;
   std::string error_;
@@ -224,6 +242,7 @@ Block& TheBlock() {
 void Block::Entry() {
   Block& block = TheBlock();
   block.call_(block.context_);
+  if (block.copies().any()) block.error_ = "a thread that ends before its asynchronous copies";
   block.Wait(State::kDone, nullptr);
 }
 
@@ -249,6 +268,11 @@ std::string RunGrid(dim3 grid, dim3 block, size_t shared, bool overlaps, void (*
 
 void SetSchedule(uint64_t seed) { TheBlock().SetSchedule(seed); }
 void WaitForGridBefore() { TheBlock().WaitForGridBefore(); }
+void CopyAsync(const char* site, void* to, const void* from, size_t bytes) {
+  TheBlock().CopyAsync(site, to, from, bytes);
+}
+void CommitCopies() { TheBlock().copies().Commit(); }
+void WaitForCopies(size_t but_last) { TheBlock().copies().Wait(but_last); }
 void SyncThreads(const char* site) { TheBlock().Barrier(site, 0); }
 int SyncThreadsCount(const char* site, int predicate) {
   TheBlock().Barrier(site, predicate);

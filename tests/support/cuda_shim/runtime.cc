@@ -151,7 +151,12 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (device < 0 || device >= TheRuntime().devices) return cudaErrorInvalidDevice;
   size_t free = 0, total = 0;
   cudaMemGetInfo(&free, &total);
-  *properties = {.name = "host shim", .major = 9, .minor = 0, .multiProcessorCount = 4, .totalGlobalMem = total};
+  *properties = {.name = "host shim",
+                 .major = 9,
+                 .minor = 0,
+                 .multiProcessorCount = 4,
+                 .totalGlobalMem = total,
+                 .sharedMemPerBlockOptin = 227 << 10};
   return cudaSuccess;
 }
 cudaError_t cudaGetDevice(int* device) {

@@ -196,7 +196,7 @@ constexpr unsigned cudaHostAllocDefault = 0;
 struct cudaDeviceProp {
   char name[256];
   int major, minor, multiProcessorCount;
-  size_t totalGlobalMem;
+  size_t totalGlobalMem, sharedMemPerBlockOptin;
 };
 struct cudaPointerAttributes {
   int device;
