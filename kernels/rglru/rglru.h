@@ -28,6 +28,10 @@ void RglruRef(const RglruArgs& args);
 // float; columns [begin, end) of D for all segments, on the calling thread.
 void RglruCpu(const RglruArgs& args, int64_t begin, int64_t end);
 // float, in the queue's order; all pointers of the device. The segments are those of `step`. packed: y once more.
-void RglruCuda(const RglruArgs& args, const DeviceStep& step, const PackedRows& packed, CudaQueue& queue);
+// workspace: RglruWorkspaceBytes(D) for each of the step's rows, used by prefills alone.
+void RglruCuda(const RglruArgs& args, const DeviceStep& step, float* workspace, const PackedRows& packed,
+               CudaQueue& queue);
+// A row may be a chunk of its own, and a run's first.
+constexpr int64_t RglruWorkspaceBytes(int64_t D) { return 2 * D * 2 * static_cast<int64_t>(sizeof(float)); }
 
 }  // namespace barista

@@ -60,6 +60,7 @@ StepSizes Model::LargestStep() const {
           .kv_heads = config_.num_key_value_heads,
           .latents = config_.latents_per_head,
           .head_dim = config_.head_dim,
+          .recurrent = HasRglru(config_.qk_mixer) ? config_.hidden_size : 0,
           .theta = turns ? config_.rope_theta : 0};
 }
 

@@ -58,7 +58,8 @@ struct Problem {
       const Rows on_host = args.y;
       device.MoveAll(args.softplus_a, args.x, args.input_gate, args.a_gate, args.y, args.h);
       const test::PackedBuffer packed(on_host.rows, D);
-      RglruCuda(args, device.Step(args.segments), packed.target(), device.queue());
+      const DeviceStep& step = device.Step(args.segments);
+      RglruCuda(args, step, device.Workspace(step.rows * RglruWorkspaceBytes(D)), packed.target(), device.queue());
       int64_t covered = 0;
       for (const Segment& s : args.segments) covered += s.rows;
       if (covered == on_host.rows) {
@@ -101,12 +102,26 @@ TEST(Rglru, TwinsFollowTheEquation) {
   }
 }
 
-TEST(Rglru, AnyCutKeepsTheBits) {
+// On a device a prompt's rows are summed otherwise than decodes, so there between chunks alone.
+TEST(Rglru, CutsBetweenChunksKeepTheBits) {
+  const Inputs in = RandomInputs(300, 33);
+  ForEachTwin([&] {
+    Problem<float> whole(in), cut(in);
+    whole.Twin({{2, 0, 300, 0, true}});
+    cut.Twin({{2, 0, 64, 0, true}});
+    cut.Twin({{2, 64, 192, 64, true}});
+    cut.Twin({{2, 256, 44, 256, true}});
+    EXPECT_EQ(cut.y.values(), whole.y.values());
+    EXPECT_EQ(cut.h.values(2), whole.h.values(2));
+  });
+}
+
+TEST(Rglru, DecodesKeepTheBitsOfAnyCut) {
   const Inputs in = RandomInputs(100, 33);
   ForEachTwin([&] {
     Problem<float> whole(in), cut(in);
-    whole.Twin({{2, 0, 100, 0, true}});
-    cut.Twin({{2, 0, 37, 0, true}});
+    whole.Twin({{2, 0, 100, 0, false}});
+    cut.Twin({{2, 0, 37, 0, false}});
     for (int32_t t = 37; t < 100; ++t) cut.Twin({{2, t, 1, t, false}});
     EXPECT_EQ(cut.y.values(), whole.y.values());
     EXPECT_EQ(cut.h.values(2), whole.h.values(2));

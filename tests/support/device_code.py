@@ -23,7 +23,9 @@ HOT = [
     "OutputKernel",
     "SumsKernel",
     "HandOverVtildeKernel",
-    "RglruKernel",
+    "DecodeKernel",
+    "PairsKernel",
+    "RowsKernel",
     "NormKernel",
 ]
 
