@@ -14,8 +14,7 @@ namespace barista {
 // Whether Adjust would change anything.
 inline bool NeedsAdjust(const SampleRow& row) {
   const SamplingParams& p = *row.params;
-  const bool penalised = p.repetition_penalty != 1 || p.presence_penalty != 0 || p.frequency_penalty != 0;
-  return !p.logit_bias.empty() || !row.forbidden.empty() || (penalised && !row.counts.empty());
+  return !p.logit_bias.empty() || !row.forbidden.empty() || (p.penalises() && !row.counts.empty());
 }
 
 // Edits logits [vocab] in place, in their own type. Ids must lie in [0, vocab): the caller's contract. Returns false

@@ -67,14 +67,16 @@ void SampleLists::Add(const SampleRow& row) {
                    .biases = static_cast<int32_t>(p.logit_bias.size()),
                    .counts_begin = static_cast<int32_t>(counts_.size()),
                    .counts = static_cast<int32_t>(row.counts.size()),
+                   .counts_room = row.counts_room,
                    .forbidden_begin = static_cast<int32_t>(forbidden_.size()),
                    .forbidden = static_cast<int32_t>(row.forbidden.size()),
                    .ends_begin = static_cast<int32_t>(ends_.size()),
                    .ends = static_cast<int32_t>(row.ends.size()),
                    .draws_left = row.draws_left,
-                   .adjusts = NeedsAdjust(row)});
+                   .adjusts = NeedsAdjust(row) || row.counts_room > 0});
   for (const auto& [id, bias] : p.logit_bias) biases_.push_back({id, bias});
   counts_.insert(counts_.end(), row.counts.begin(), row.counts.end());
+  counts_.resize(counts_.size() + static_cast<size_t>(row.counts_room));
   forbidden_.insert(forbidden_.end(), row.forbidden.begin(), row.forbidden.end());
   ends_.insert(ends_.end(), row.ends.begin(), row.ends.end());
   asks_for_tops_ = asks_for_tops_ || row.top_logprobs > 0;

@@ -25,7 +25,7 @@ struct DeviceSampleRow {
   int32_t top_logprobs = -1;
   int32_t target = -1;  // >= 0: nothing is drawn, this id's log-probability is asked for
   int32_t biases_begin = 0, biases = 0;
-  int32_t counts_begin = 0, counts = 0;
+  int32_t counts_begin = 0, counts = 0, counts_room = 0;  // room behind them for ids that are drawn later
   int32_t forbidden_begin = 0, forbidden = 0;
   int32_t ends_begin = 0, ends = 0;
   int64_t draws_left = 0;

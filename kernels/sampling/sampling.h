@@ -31,6 +31,8 @@ struct SamplingParams {
   float repetition_penalty = 1.0f;  // > 0; seen ids: logit / r if logit > 0 else logit * r
   float presence_penalty = 0.0f;    // subtracted once from ids in the output
   float frequency_penalty = 0.0f;   // subtracted times the count in the output
+  bool penalises() const { return repetition_penalty != 1 || presence_penalty != 0 || frequency_penalty != 0; }
+
   std::vector<std::pair<int32_t, float>> logit_bias;  // added to these ids; sorted by id, unique; -inf forbids
   uint64_t seed = 0;
 };
@@ -50,10 +52,12 @@ struct SampleRow {
   uint64_t choice = 0;                  // counter of the random numbers, with position (of the token drawn)
   uint64_t position = 0;
   int32_t top_logprobs = -1;  // -1: no log-probabilities at all; k >= 0: the chosen token's and the k largest
-  // For steps that go on without their caller (Backend::ContinueStep): ids after which the row draws no more, and how
-  // many draws may follow this one. Not read otherwise.
+  // For steps that go on without their caller (Backend::ContinueStep): ids after which the row draws no more, how many
+  // draws may follow this one, and how many ids they may add to `counts`, where each draw is counted that penalties
+  // ask for. Not read otherwise.
   absl::Span<const int32_t> ends;
   int64_t draws_left = 0;
+  int32_t counts_room = 0;
 };
 
 struct TokenLogprob {

@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kAlignment = 16;
 constexpr size_t kListBytesARow = size_t{64} << 10;  // penalties of 4096 ids and some biases
-constexpr size_t kDrawBytesARow = size_t{8} << 10;   // of recorded steps, which copy them every time
+constexpr size_t kDrawBytesARow = size_t{16} << 10;  // of recorded steps: penalties of 1300 ids a row, some more
 
 size_t ResultBytes(int64_t rows) {
   return (rows * sizeof(DeviceSampleResult) + kAlignment - 1) / kAlignment * kAlignment;

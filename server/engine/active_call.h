@@ -68,11 +68,7 @@ struct ActiveCall {
   }
   int64_t prompt_tokens() const { return dropped + static_cast<int64_t>(prompt().size()); }
   // Whether what is seen and drawn is counted: for a penalty, or for one that a later call of the session may have.
-  bool counts_tokens() const {
-    const SamplingParams& p = request().sampling;
-    return session != nullptr || request().seal || p.repetition_penalty != 1.0f || p.presence_penalty != 0.0f ||
-           p.frequency_penalty != 0.0f;
-  }
+  bool counts_tokens() const { return session != nullptr || request().seal || request().sampling.penalises(); }
   // Whether the state of its one choice outlives the draw of its last token.
   bool keeps_state() const { return session != nullptr || request().seal; }
   bool prompt_read() const { return prompt_done == static_cast<int64_t>(prompt().size()); }

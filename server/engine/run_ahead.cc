@@ -10,14 +10,6 @@ namespace {
 
 constexpr int kAheadMax = 32;  // steps in a row, for what is looked at between steps alone (tiers, tenants' rates)
 
-// Whether draws of the call's next step need to know what this one draws.
-bool DependsOnDraws(const ActiveCall& active) {
-  const Request& request = active.request();
-  const SamplingParams& p = request.sampling;
-  return request.speculation_tokens > 0 || p.repetition_penalty != 1.0f || p.presence_penalty != 0.0f ||
-         p.frequency_penalty != 0.0f;
-}
-
 }  // namespace
 
 absl::Span<const SampleRow> Engine::Draws() {
@@ -30,6 +22,7 @@ absl::Span<const SampleRow> Engine::Draws() {
     if (s.prefill || s.tokens != 1 || !samples) return {};
     due_.push_back({active, c, 1});
     sample_rows_.push_back(RowOf(*active, c, active->choices[c].sequence.position + 1));
+    if (active->request().sampling.penalises()) sample_rows_.back().counts_room = kAheadMax;
   }
   return sample_rows_;
 }
@@ -69,10 +62,14 @@ bool Engine::MayGoOn() {
 bool Engine::MayGoOn(const ActiveCall& active, TimePoint now) const {
   const Request& request = active.request();
   if (active.call->cancelled() != Call::Cancelled::kNo || now >= request.deadline) return false;
-  if (DependsOnDraws(active) || active.sampled_tokens != nullptr || tenants_.OverRate(*active.tenant)) return false;
+  if (request.speculation_tokens > 0 || active.sampled_tokens != nullptr || tenants_.OverRate(*active.tenant))
+    return false;
   if (active.call->full(2 * StepEventsMax(request) + active.late.size())) return false;  // of both steps
   for (const Choice& choice : active.choices) {
     if (choice.generated + 1 == request.stop.min_tokens) return false;  // then ids that end it may be drawn
+    // An id that gives way to another is the host's to choose.
+    if (request.sampling.penalises() && choice.sequence.counts.counts().size() + 2 > StateLayout::kPenaltyIdsMax)
+      return false;
   }
   // A kept state is copied when the host is where the device is.
   const int64_t distance = sessions_.rewind_tokens_max();

@@ -102,7 +102,7 @@ SampleRow Engine::RowOf(const ActiveCall& active, int32_t c, int64_t position) {
   const Choice& choice = active.choices[c];
   const Request& request = active.request();
   return {.params = &request.sampling,
-          .counts = choice.sequence.counts.counts(),
+          .counts = request.sampling.penalises() ? choice.sequence.counts.counts() : absl::Span<const TokenCount>(),
           .forbidden = Forbidden(active, choice),
           .choice = choice.sequence.draws + static_cast<uint64_t>(c),
           .position = static_cast<uint64_t>(position),

@@ -1,6 +1,7 @@
 // Steps that the device goes on with by itself: whoever reads hears the same as where the host plans each one, and
 // sessions are left with the same state.
 #include <random>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "server/engine/error.h"
@@ -67,6 +68,7 @@ RunAheadTest::Told RunAheadTest::Play(uint32_t seed, bool may) {
   const auto some = [&rng](uint32_t n) { return static_cast<int32_t>(rng() % n); };
   std::vector<std::shared_ptr<Call>> calls;
   std::vector<bool> cut;
+  std::set<std::string> used;
   for (int i = 0; i < 8; ++i) {
     Request request = Generate(Prompt(1 + some(12), some(1000)), 4 + some(24));
     request.sampling.temperature = some(3) == 0 ? 0 : 1;
@@ -74,12 +76,15 @@ RunAheadTest::Told RunAheadTest::Play(uint32_t seed, bool may) {
     request.stop.ignore_eos = some(2) == 0;
     if (some(3) == 0) request.stop.stop_token_ids = {some(320), some(320), some(320)};
     if (some(4) == 0) request.stop.min_tokens = std::min(4, request.stop.max_tokens);
-    if (some(5) == 0) request.sampling.presence_penalty = 0.5f;
+    if (some(4) == 0) request.sampling.presence_penalty = 0.5f;
+    if (some(4) == 0) request.sampling.repetition_penalty = 1.3f;
+    if (some(4) == 0) request.sampling.frequency_penalty = 0.25f;
     if (some(5) == 0) request.sampling.logit_bias = {{7, 2.5f}};
     if (some(6) == 0) request.speculation_tokens = 2;
     request.logprobs = some(4) == 0 ? 2 : some(2) - 1;
     if (some(3) == 0) {
       request.session = some(2) == 0 ? "a" : "b";
+      if (!used.insert(request.session).second) RunToIdle();  // else it may be busy a step longer
       request.opening = request.prompt;
     } else {
       request.n = 1 + some(2);
@@ -144,6 +149,25 @@ TEST_F(RunAheadTest, EveryReaderHearsTheSameAndSessionsKeepTheSame) {
     EXPECT_EQ(got.states, want.states);
   }
   EXPECT_GT(continued, 10 * static_cast<int>(seeds));  // or little was ahead
+}
+
+// The device counts what it draws for penalties: ids that are new and ids that come again.
+TEST_F(RunAheadTest, PenaltiesGoOn) {
+  std::vector<std::vector<int32_t>> told;
+  for (const bool may : {true, false}) {
+    Begin(may);
+    Request request = Generate({1, 2, 3}, 60);
+    request.sampling.repetition_penalty = 1.2f;
+    request.sampling.presence_penalty = 0.3f;
+    request.sampling.frequency_penalty = 0.4f;
+    request.sampling.temperature = 0;
+    auto call = Submit(request);
+    auto other = Submit(Generate({4, 5}, 60));
+    RunToIdle();
+    EXPECT_EQ(may, backend_->continued > 40);
+    told.push_back(Drain(*call).tokens.at(0));
+  }
+  EXPECT_EQ(told[0], told[1]);
 }
 
 // A step ahead is not waited for by who stops the engine, cancels, or submits: a step later they are served.
