@@ -99,6 +99,7 @@ class Engine {
   void SetTenants(TenantPolicy policy);  // of all engines of the group alike
   // Any thread. From now on Submit refuses with kDraining; calls already in go on.
   void Drain();
+  int number() const { return options_.number; }
   Vacancy vacancy() const;  // any thread
   // Any thread. Whether no call waits or runs.
   bool idle() const;

@@ -39,12 +39,28 @@ struct EngineGroup {
   std::atomic<int64_t> waiting = 0, slots_available = 0;
   std::vector<Engine*> engines;  // by number; each puts itself there before the first starts
 
+  // The first engine with the highest score. score(engine, vacancy): optional; none: not that one. Null: none is left.
+  template <class Score>
+  Engine* Best(const Score& score) const {
+    Engine* best = nullptr;
+    decltype(score(*best, Vacancy())) most;
+    for (Engine* engine : engines) {
+      const auto value = score(*engine, VacancyOf(*engine));
+      if (!value || (most && *value <= *most)) continue;
+      best = engine;
+      most = value;
+    }
+    return best;
+  }
   // Another engine that has `slots` free, the one with most of them, and room for one more session. Null: none.
   Engine* WithFree(int64_t slots, const Engine& other) const;
   // Another engine that has room for one more session, the one with most of it. Null: none.
   Engine* WithRoom(const Engine& other) const;
   // Another engine in which a call may wait for `slots`. Null: none.
   Engine* WithHope(int64_t slots, const Engine& other) const;
+
+ private:
+  static Vacancy VacancyOf(const Engine& engine);
 };
 
 }  // namespace barista

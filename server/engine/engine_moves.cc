@@ -8,39 +8,27 @@
 
 namespace barista {
 
+Vacancy EngineGroup::VacancyOf(const Engine& engine) { return engine.vacancy(); }
+
 Engine* EngineGroup::WithFree(int64_t slots, const Engine& other) const {
-  Engine* best = nullptr;
-  int64_t most = slots - 1;
-  for (Engine* engine : engines) {
-    if (engine == &other) continue;
-    const Vacancy vacancy = engine->vacancy();
-    if (!vacancy.open || vacancy.free <= most || vacancy.sessions_left < 1) continue;
-    most = vacancy.free;
-    best = engine;
-  }
-  return best;
+  return Best([&](const Engine& engine, const Vacancy& v) -> std::optional<int64_t> {
+    if (&engine == &other || !v.open || v.free < slots || v.sessions_left < 1) return std::nullopt;
+    return v.free;
+  });
 }
 
 Engine* EngineGroup::WithRoom(const Engine& other) const {
-  Engine* best = nullptr;
-  int64_t most = 0;
-  for (Engine* engine : engines) {
-    if (engine == &other) continue;
-    const Vacancy vacancy = engine->vacancy();
-    if (!vacancy.open || vacancy.sessions_left <= most) continue;
-    most = vacancy.sessions_left;
-    best = engine;
-  }
-  return best;
+  return Best([&](const Engine& engine, const Vacancy& v) -> std::optional<int64_t> {
+    if (&engine == &other || !v.open || v.sessions_left < 1) return std::nullopt;
+    return v.sessions_left;
+  });
 }
 
 Engine* EngineGroup::WithHope(int64_t slots, const Engine& other) const {
-  for (Engine* engine : engines) {
-    if (engine == &other) continue;
-    const Vacancy vacancy = engine->vacancy();
-    if (vacancy.open && vacancy.for_calls >= slots) return engine;
-  }
-  return nullptr;
+  return Best([&](const Engine& engine, const Vacancy& v) -> std::optional<int64_t> {
+    if (&engine == &other || !v.open || v.for_calls < slots) return std::nullopt;
+    return 0;
+  });
 }
 
 Vacancy Engine::vacancy() const {

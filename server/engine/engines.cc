@@ -1,6 +1,7 @@
 #include "server/engine/engines.h"
 
 #include <algorithm>
+#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -8,50 +9,32 @@
 
 namespace barista {
 
-int Engines::ForSession() const {
-  const auto score = [](const Vacancy& v) {
-    return std::make_tuple(v.open, v.free > 0 && v.sessions_left > 0, v.free > 0 ? v.free : v.sessions_left);
-  };
-  int best = 0;
-  Vacancy most = group_.engines[0]->vacancy();
-  for (size_t i = 1; i < group_.engines.size(); ++i) {
-    const Vacancy vacancy = group_.engines[i]->vacancy();
-    if (score(vacancy) <= score(most)) continue;
-    best = static_cast<int>(i);
-    most = vacancy;
-  }
-  return best;
+Engine& Engines::ForSession() const {
+  return *group_.Best([](const Engine&, const Vacancy& v) {
+    return std::optional(
+        std::make_tuple(v.open, v.free > 0 && v.sessions_left > 0, v.free > 0 ? v.free : v.sessions_left));
+  });
 }
 
 // Of those that have the slots free, the one with the least to do; else the one whose slots come free soonest.
 Engine& Engines::ForCall(int64_t slots) const {
-  const auto score = [slots](const Vacancy& v) {
+  return *group_.Best([slots](const Engine&, const Vacancy& v) {
     const double load = static_cast<double>(v.streams) / static_cast<double>(std::max<int64_t>(v.slots, 1));
-    return std::make_tuple(v.open, v.for_calls >= slots, v.slots >= slots, v.free >= slots, -load, v.free);
-  };
-  Engine* best = group_.engines[0];
-  Vacancy most = best->vacancy();
-  for (Engine* engine : group_.engines) {
-    const Vacancy vacancy = engine->vacancy();
-    if (score(vacancy) <= score(most)) continue;
-    best = engine;
-    most = vacancy;
-  }
-  return *best;
+    return std::optional(
+        std::make_tuple(v.open, v.for_calls >= slots, v.slots >= slots, v.free >= slots, -load, v.free));
+  });
 }
 
 Engines::Home Engines::HomeOf(const std::string& key) const {
   const int known = group_.homes.Find(key);
-  SessionHomes::Place place = group_.homes.Hold(key, known >= 0 ? known : ForSession());
+  SessionHomes::Place place = group_.homes.Hold(key, known >= 0 ? known : ForSession().number());
   return {group_.engines[place.engine], place.engine, std::move(place.held)};
 }
 
 void Engines::Adopt(const std::vector<Engine::StoredSession>& stored) {
   for (const Engine::StoredSession& session : stored) {
-    const auto most = std::max_element(
-        group_.engines.begin(), group_.engines.end(),
-        [](const Engine* a, const Engine* b) { return a->vacancy().sessions_left < b->vacancy().sessions_left; });
-    (*most)->Adopt(session);
+    Engine* most = group_.Best([](const Engine&, const Vacancy& v) { return std::optional(v.sessions_left); });
+    most->Adopt(session);
   }
 }
 

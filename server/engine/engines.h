@@ -58,8 +58,8 @@ class Engines {
     Held held;
   };
   Home HomeOf(const std::string& key) const;  // and holds the name there
-  int ForSession() const;                     // where a new one goes
-  Engine& ForCall(int64_t slots) const;       // where one without a session goes
+  Engine& ForSession() const;                 // where a new one goes
+  Engine& ForCall(int64_t slots) const;       // where a call without one goes
   std::vector<Engine*> Working() const;
 
   EngineGroup& group_;
