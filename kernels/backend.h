@@ -49,6 +49,7 @@ struct StepSizes {
   int64_t logits_rows = 0;
   int64_t vocab = 0;  // columns of the logits
   int64_t kv_heads = 0, latents = 0, head_dim = 0;
+  int64_t recurrent = 0;  // channels of an RG-LRU
   double theta = 0;  // of all turns (AttendArgs); 0: nothing turns
 };
 
@@ -149,11 +150,12 @@ class Backend {
 };
 
 struct BackendOptions {
-  std::string kind = "auto";     // cpu, ref, cuda; auto: cuda where this build and machine have it, else cpu
-  int threads = 0;               // cpu: worker threads, the caller included; 0 = one a core this process may use
-  std::string cpu_isa = "auto";  // cpu: auto, or a lower instruction set than the machine's, for tests: amx,
-                                 // avx512bf16, avx512, avx2, portable
-  int device = 0;                // cuda: which card, counted from 0 as CUDA shows them
+  std::string kind = "auto";      // cpu, ref, cuda; auto: cuda where this build and machine have it, else cpu
+  int threads = 0;                // cpu: worker threads, the caller included; 0 = one a core this process may use
+  std::string cpu_isa = "auto";   // cpu: auto, or a lower instruction set than the machine's, for tests: amx,
+                                  // avx512bf16, avx512, avx2, portable
+  std::string cuda_isa = "auto";  // cuda: auto, or sm_80: products without wgmma where a card has it
+  int device = 0;                 // cuda: which card, counted from 0 as CUDA shows them
 };
 
 // How many devices a server could use, each with a backend of its own: the cards for cuda, and for auto where it is

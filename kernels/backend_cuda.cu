@@ -8,6 +8,7 @@
 #include "kernels/cuda/current_device.h"
 #include "kernels/cuda/memory.h"
 #include "kernels/cuda/status.h"
+#include "kernels/matmul/warpgroups_cuda.h"
 
 namespace barista {
 namespace {
@@ -35,6 +36,9 @@ int CudaBackend::CountDevices() {
 }
 
 absl::StatusOr<std::unique_ptr<Backend>> CudaBackend::Create(const BackendOptions& options) {
+  if (options.cuda_isa != "auto" && options.cuda_isa != "sm_80") {
+    return absl::InvalidArgumentError(absl::StrCat("cuda_isa is auto or sm_80, not \"", options.cuda_isa, "\""));
+  }
   const int device = options.device;
   int devices = 0;
   cudaError_t error = CountCards(&devices);
@@ -56,13 +60,18 @@ absl::StatusOr<std::unique_ptr<Backend>> CudaBackend::Create(const BackendOption
   if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&copies, cudaStreamNonBlocking);
   if (error == cudaSuccess) error = cudaEventCreateWithFlags(&queued, cudaEventDisableTiming);
   if (error != cudaSuccess) return ToStatus(error, absl::StrCat("device ", device));
-  const std::string description =
-      absl::StrCat("cuda: ", card.name, ", compute capability ", card.major, ".", card.minor, ", ",
-                   card.multiProcessorCount, " multiprocessors, ", card.totalGlobalMem >> 20, " MiB");
+  CudaCard shape = {.multiprocessors = card.multiProcessorCount, .shared_max = card.sharedMemPerBlockOptin};
+  if (options.cuda_isa == "auto" && card.major == 9 && card.minor == 0) {
+    CudaQueue queue(stream);
+    absl::StatusOr<bool> alike = WarpgroupsMultiplyAlike(shape, queue);
+    if (!alike.ok()) return alike.status();
+    shape.warpgroups = *alike;
+  }
+  const std::string description = absl::StrCat(
+      "cuda: ", card.name, ", compute capability ", card.major, ".", card.minor, ", ", card.multiProcessorCount,
+      " multiprocessors, ", card.totalGlobalMem >> 20, " MiB, products by ", shape.warpgroups ? "wgmma" : "mma.sync");
   return std::unique_ptr<Backend>(
-      new CudaBackend(device, stream, copies, queued,
-                      {.multiprocessors = card.multiProcessorCount, .shared_max = card.sharedMemPerBlockOptin},
-                      LaunchesOverlap(), description));
+      new CudaBackend(device, stream, copies, queued, shape, LaunchesOverlap(), description));
 }
 
 CudaBackend::~CudaBackend() {
@@ -111,8 +120,9 @@ absl::StatusOr<int64_t> CudaBackend::Reserve(const StepSizes& sizes) {
   if (!stage.ok()) return stage.status();
   stage_ = *std::move(stage);
   // Every row may be a chunk of its own.
-  absl::StatusOr<Buffer> workspace =
-      AllocateDevice(sizes.rows * LatteWorkspaceBytes(sizes.kv_heads, sizes.latents, sizes.head_dim), "Latte's chunks");
+  const int64_t of_row = std::max(LatteWorkspaceBytes(sizes.kv_heads, sizes.latents, sizes.head_dim),
+                                  RglruWorkspaceBytes(sizes.recurrent));
+  absl::StatusOr<Buffer> workspace = AllocateDevice(sizes.rows * of_row, "the workspace of prefills");
   if (!workspace.ok()) return workspace.status();
   workspace_ = *std::move(workspace);
   theta_ = sizes.theta;

@@ -57,7 +57,7 @@ class CudaBackend : public Backend {
   }
   void Conv1d(const Conv1dArgs& args) override { Conv1dCuda(args, *step_, queue_); }
   void Rglru(const RglruArgs& args) override {
-    RglruCuda(args, *step_, matmul_.TargetFor(args.for_products ? args.y : Rows{}), queue_);
+    RglruCuda(args, *step_, workspace(), matmul_.TargetFor(args.for_products ? args.y : Rows{}), queue_);
   }
   // theta and head_dim are those of Reserve: the step has their angles.
   void Rotate(const RotateArgs& args) override { RotateCuda(args, angles(), queue_, {}); }
@@ -110,7 +110,7 @@ class CudaBackend : public Backend {
   CudaMatmul matmul_;
   std::string description_;
   int64_t in_max_ = 0;  // of the weights
-  Buffer workspace_;    // of Latte's prefills
+  Buffer workspace_;    // of prefills, for one operation at a time
   Buffer angles_;       // [rows, head_dim_]
   double theta_ = 0;
   int64_t head_dim_ = 0;

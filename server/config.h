@@ -24,6 +24,7 @@ struct ServerConfig {
   std::string tls_client_ca_file;                 // PEM: clients must show a certificate that it signed
   std::string access_file;                        // API keys and tenants; empty: whoever connects may call
   int64_t threads = 0;                            // of the cpu backend; 0: one a core this process may use
+  std::string cuda_isa = "auto";                  // sm_80: no wgmma where a card has it, for tests
   std::string cpu_isa = "auto";                   // a lower instruction set than the machine's, for tests
   std::string weights_dtype = "auto";             // auto: as stored; others: round or quantise at load
   int64_t sessions_max = 0;          // slots of all devices; 0: what memory_bytes allows, at most 1024 each

@@ -69,8 +69,10 @@ absl::Status Load(const ServerConfig& config, const Checkpoint& checkpoint, cons
 }  // namespace
 
 absl::StatusOr<std::vector<Device>> OpenDevices(const ServerConfig& config) {
-  BackendOptions options = {
-      .kind = config.backend, .threads = static_cast<int>(config.threads), .cpu_isa = config.cpu_isa};
+  BackendOptions options = {.kind = config.backend,
+                            .threads = static_cast<int>(config.threads),
+                            .cpu_isa = config.cpu_isa,
+                            .cuda_isa = config.cuda_isa};
   int count = config.devices > 0 ? static_cast<int>(config.devices) : DeviceCount(options);
   if (config.sessions_max > 0 && config.sessions_max < count) {  // each needs a slot
     if (config.devices > 0) {

@@ -36,6 +36,8 @@ const std::vector<Knob>& Knobs() {
        TextKnob{&ServerConfig::access_file, {}}},
       {"threads", "threads of the cpu backend, of each device; 0: together one a core this process may use",
        IntKnob{FIELD(threads), 0, 1024}},
+      {"cuda_isa", "instructions of the cuda backend, for tests: sm_80 has no wgmma",
+       TextKnob{&ServerConfig::cuda_isa, {"auto", "sm_80"}}},
       {"cpu_isa", "instruction set of the cpu backend, for tests",
        TextKnob{&ServerConfig::cpu_isa, {"auto", "amx", "avx512bf16", "avx512", "avx2", "portable"}}},
       {"weights_dtype", "round the weights to this type at load, or quantise the linear layers; auto: as stored",

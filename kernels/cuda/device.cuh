@@ -82,6 +82,21 @@ __device__ inline int Lane() { return static_cast<int>(threadIdx.x % 32); }
 __device__ inline int WarpIndex() { return static_cast<int>(threadIdx.x / 32); }
 __device__ inline int Warps() { return static_cast<int>(blockDim.x / 32); }
 
+// What every lane of a warp has, for each to read any lane's; all lanes read together.
+#ifdef BARISTA_CUDA_SHIM
+using shim::Lanes;  // of one exchange
+#else
+template <class T>
+class Lanes {
+ public:
+  __device__ explicit Lanes(T mine) : mine_(mine) {}
+  __device__ T operator[](int lane) const { return __shfl_sync(kAllLanes, mine_, lane); }
+
+ private:
+  T mine_;
+};
+#endif
+
 struct Sum {
   template <class T>
   __device__ T operator()(T a, T b) const {

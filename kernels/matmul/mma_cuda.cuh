@@ -44,11 +44,12 @@ __device__ void SplitBf16(float low, float high, uint32_t (&terms)[N]) {
 // By shuffles, on any device. The same sums in an order of its own.
 __device__ inline void MmaBf16Portable(float (&d)[4], uint4 a, uint2 b) {
   const int row = Lane() / 4 * 4, column = Lane() % 4 * 8;
-  const uint64_t low = uint64_t{a.y} << 32 | a.x, high = uint64_t{a.w} << 32 | a.z, right = uint64_t{b.y} << 32 | b.x;
+  const Lanes<uint64_t> low(uint64_t{a.y} << 32 | a.x), high(uint64_t{a.w} << 32 | a.z),
+      right(uint64_t{b.y} << 32 | b.x);
   for (int i = 0; i < 4; ++i) {
-    const uint64_t left0 = __shfl_sync(kAllLanes, low, row + i), left1 = __shfl_sync(kAllLanes, high, row + i);
+    const uint64_t left0 = low[row + i], left1 = high[row + i];
     for (int j = 0; j < 2; ++j) {
-      const uint64_t b01 = __shfl_sync(kAllLanes, right, column + 4 * j + i);
+      const uint64_t b01 = right[column + 4 * j + i];
       for (int half = 0; half < 2; ++half) {
         float& sum = d[2 * half + j];
         sum = AddPair(sum, static_cast<uint32_t>(left0 >> (32 * half)), static_cast<uint32_t>(b01));

@@ -1,6 +1,10 @@
 // A block of outputs times a block of rows: tiles of both come to shared memory by asynchronous copies, kStages of two
 // tiles of `in` in a ring, and go from there to registers in the order they lie in memory.
 //
+// On Hopper warpgroups multiply in place of warps where the bits are found to be the same (warpgroups_cuda.h): weights
+// from registers all the same, rows read from shared memory by the tensor cores; a stage is multiplied while the next
+// is fetched to registers.
+//
 // Bytes from L2: (1 / outputs + 1 / rows of a block) an operation, so large blocks where there are enough of them to
 // fill the card: of 256 x 128 outputs and rows, 85 operations a byte, 64 x 64 each a warp. The sums of a slice are in
 // registers, those of the slices before it in shared memory. Where there are fewer, small blocks of 64 or 32 outputs
@@ -14,6 +18,7 @@
 #include "kernels/matmul/finish_tiles_cuda.cuh"
 #include "kernels/matmul/product_blocks_cuda.h"
 #include "kernels/matmul/weight_tiles_cuda.cuh"
+#include "kernels/matmul/wgmma_cuda.cuh"
 
 namespace barista {
 namespace {
@@ -23,16 +28,19 @@ constexpr int kStep = 2;  // tiles of `in` in a stage
 
 // Groups of warps, one a slice of `in`; one group takes all slices, one after the other. Its warps lie kWarpsOut x
 // kWarpsBatch; each multiplies kUnits x kTiles.
-template <int groups, int warps_out, int warps_batch, int units, int tiles, int stages>
+template <int groups, int warps_out, int warps_batch, int units, int tiles, int stages, bool warpgroups = false>
 struct Shape {
   static constexpr int kGroups = groups, kWarpsOut = warps_out, kWarpsBatch = warps_batch;
   static constexpr int kUnits = units, kTiles = tiles, kStages = stages;
   static constexpr int kWarps = kWarpsOut * kWarpsBatch;  // of a group
   static constexpr int kBlockUnits = kWarpsOut * kUnits, kBlockTiles = kWarpsBatch * kTiles;
-  static constexpr bool kSplit = kGroups > 1;
+  static constexpr bool kSplit = kGroups > 1, kWarpgroups = warpgroups;
+  // Stages that are under way. A warpgroup still multiplies the one before when the next is there.
+  static constexpr int Ahead() { return kStages - (kWarpgroups ? 2 : 1); }
   static_assert(32 * kGroups * kWarps == kThreads);
 };
 using Large = Shape<1, 4, 2, 4, 8, 4>;
+using LargeOfWarpgroups = Shape<1, 8, 1, 2, kGroupTiles, 4, true>;
 using Middle = Shape<1, 4, 2, 2, 8, 4>;
 using Small = Shape<kSlicesMax, 2, 1, 2, 8, 3>;
 using Narrow = Shape<kSlicesMax, 2, 1, 1, 8, 4>;
@@ -122,14 +130,27 @@ class BlockProduct {
     const int first_slice = S::kSplit ? min(group_, p_.slices) : 0;
     const int slices_end = S::kSplit ? min(group_ + 1, p_.slices) : p_.slices;
     Steps copied(p_, first_slice, slices_end), weights_copied = copied;
-    for (int stage = 0; stage < S::kStages - 1; ++stage, weights_copied.Next()) weight.Copy(weights_copied, At(stage));
+    for (int stage = 0; stage < S::Ahead(); ++stage, weights_copied.Next()) weight.Copy(weights_copied, At(stage));
     WaitForLaunchBefore();
     LetNextLaunchBegin();
-    for (int stage = 0; stage < S::kStages - 1; ++stage, copied.Next()) {
+    for (int stage = 0; stage < S::Ahead(); ++stage, copied.Next()) {
       x.Copy(copied, At(stage) + WeightLines::kBytes);
       __pipeline_commit();
     }
-    int to = S::kStages - 1, from = 0;
+    int to = S::Ahead(), from = 0;
+    const auto next_stage = [&](int first, int end, uint4(&fragments)[kStep][S::kUnits]) {
+      __pipeline_wait_prior(S::Ahead() - 1);
+      if (S::kWarpgroups) FenceForTensorCores();
+      __syncthreads();  // the stage has come, and all have left the one that is filled next
+      weight.Copy(copied, At(to));
+      x.Copy(copied, At(to) + WeightLines::kBytes);
+      __pipeline_commit();
+      copied.Next();
+      Multiply(first, end, At(from), fragments);
+      to = to + 1 == S::kStages ? 0 : to + 1;
+      from = from + 1 == S::kStages ? 0 : from + 1;
+    };
+    uint4 even[kStep][S::kUnits], odd[kStep][S::kUnits];  // warpgroups read one while the other is filled
     const int rounds = S::kSplit ? 1 : p_.slices;
     for (int round = 0; round < rounds; ++round) {
       const int slice = S::kSplit ? group_ : round;
@@ -137,17 +158,11 @@ class BlockProduct {
       int first = slice < p_.slices ? SliceBegin(p_, slice) : 0;
       // All groups go through as many steps, so that they meet at the barriers.
       const int tiles = S::kSplit ? CeilDiv(p_.tiles_in, p_.slices) : end - first;
-      for (int done = 0; done < tiles; done += kStep, first += kStep) {
-        __pipeline_wait_prior(S::kStages - 2);
-        __syncthreads();  // the stage has come, and all have left the one that is filled next
-        weight.Copy(copied, At(to));
-        x.Copy(copied, At(to) + WeightLines::kBytes);
-        __pipeline_commit();
-        copied.Next();
-        Multiply(first, end, At(from));
-        to = to + 1 == S::kStages ? 0 : to + 1;
-        from = from + 1 == S::kStages ? 0 : from + 1;
+      for (int done = 0; done < tiles; done += 2 * kStep, first += 2 * kStep) {
+        next_stage(first, end, even);
+        if (done + kStep < tiles) next_stage(first + kStep, end, odd);
       }
+      if (S::kWarpgroups) WgmmaWait<0>();
       if (S::kSplit) __syncthreads();  // the sums meet where the stages are
       EndSlice(round > 0);
     }
@@ -173,33 +188,49 @@ class BlockProduct {
     return (((group * S::kWarps + warp) * S::kUnits + o) * S::kTiles + b) * 32 + Lane();
   }
 
-  // The stage's tiles of `in` from `first` on.
-  __device__ void Multiply(int first, int end, const std::byte* stage) {
+  // The stage's tiles of `in` from `first` on. Warpgroups are then still at work with `fragments`, but with no others.
+  __device__ void Multiply(int first, int end, const std::byte* stage, uint4 (&fragments)[kStep][S::kUnits]) {
     if (first + kStep <= end) {
-#pragma unroll
-      for (int j = 0; j < kStep; ++j) MultiplyTile(first, j, stage);
+      MultiplyTiles<kStep>(first, stage, fragments);
     } else if (first < end) {
       static_assert(kStep == 2);
-      MultiplyTile(first, 0, stage);
+      MultiplyTiles<1>(first, stage, fragments);
     }
   }
-  __device__ void MultiplyTile(int first, int j, const std::byte* stage) {
+  template <int kCount>
+  __device__ void MultiplyTiles(int first, const std::byte* stage, uint4 (&fragments)[kStep][S::kUnits]) {
     const int unit = warp_ % S::kWarpsOut * S::kUnits, tile = warp_ / S::kWarpsOut * S::kTiles;
-    const auto* weights = reinterpret_cast<const Raw<kForm>*>(stage) + (unit * kStep + j) * 32 + Lane();
-    const auto* rows =
-        reinterpret_cast<const uint32_t*>(stage + WeightLines::kBytes) + (tile * kStep + j) * kPackedWords + Lane();
-    uint4 a[S::kUnits];
+    const auto* weights = reinterpret_cast<const Raw<kForm>*>(stage) + unit * kStep * 32 + Lane();
+    const auto* rows = reinterpret_cast<const uint32_t*>(stage + WeightLines::kBytes) + tile * kStep * kPackedWords;
 #pragma unroll
-    for (int o = 0; o < S::kUnits; ++o) {
-      const int there = min(unit_ + unit + o, p_.units - 1);  // whose multipliers may be read
-      a[o] = Expand<kForm>(p_, there, first + j, weights[o * kStep * 32]);
+    for (int j = 0; j < kCount; ++j) {
+#pragma unroll
+      for (int o = 0; o < S::kUnits; ++o) {
+        const int there = min(unit_ + unit + o, p_.units - 1);  // whose multipliers may be read
+        fragments[j][o] = Expand<kForm>(p_, there, first + j, weights[(o * kStep + j) * 32]);
+      }
     }
+    if constexpr (S::kWarpgroups) {
+      WgmmaFence();
 #pragma unroll
-    for (int b = 0; b < S::kTiles; ++b) {
-      if (S::kSplit && tile + b >= tiles_) continue;  // few rows
-      const uint32_t* row = rows + b * kStep * kPackedWords;
+      for (int j = 0; j < kCount; ++j) {
+        const uint64_t tiles = DescribeTiles(rows + j * kPackedWords, kStep * kPackedWords * 4);
 #pragma unroll
-      for (int o = 0; o < S::kUnits; ++o) MmaBf16(sums_[o][b], a[o], {row[0], row[32]});
+        for (int o = 0; o < S::kUnits; ++o) WgmmaBf16(sums_[o], fragments[j][o], tiles);
+      }
+      WgmmaCommit();
+      WgmmaWait<1>();
+    } else {
+#pragma unroll
+      for (int j = 0; j < kCount; ++j) {
+#pragma unroll
+        for (int b = 0; b < S::kTiles; ++b) {
+          if (S::kSplit && tile + b >= tiles_) continue;  // few rows
+          const uint32_t* row = rows + (b * kStep + j) * kPackedWords + Lane();
+#pragma unroll
+          for (int o = 0; o < S::kUnits; ++o) MmaBf16(sums_[o][b], fragments[j][o], {row[0], row[32]});
+        }
+      }
     }
   }
 
@@ -250,8 +281,10 @@ class BlockProduct {
 // blockIdx.x runs along the rows, so that blocks that run together read the same few weights.
 template <WeightForm kForm, class S>
 __global__ void __launch_bounds__(kThreads, S::kSplit ? 2 : 1) BlockKernel(const __grid_constant__ Products products) {
-  Shared shared;
-  BlockProduct<kForm, S>(products.Of(blockIdx.y), shared).Run();
+  if constexpr (!S::kWarpgroups || kHasWarpgroups) {
+    Shared shared;
+    BlockProduct<kForm, S>(products.Of(blockIdx.y), shared).Run();
+  }
 }
 
 template <WeightForm kForm, class S>
@@ -286,7 +319,10 @@ void RunBlockProducts(Products& products, int64_t rows, const CudaCard& card, Cu
   const double large = Time<kForm, Large>(products, rows, card, 1, 1);
   const double middle = Time<kForm, Middle>(products, rows, card, 1, 0.75);
   const double small = Time<kForm, Small>(products, rows, card, 2, 0.45);
-  if (large <= std::min(middle, small)) return RunBlocks<kForm, Large>(products, rows, queue);
+  if (large <= std::min(middle, small)) {
+    if (card.warpgroups) return RunBlocks<kForm, LargeOfWarpgroups>(products, rows, queue);
+    return RunBlocks<kForm, Large>(products, rows, queue);
+  }
   if (middle <= small) return RunBlocks<kForm, Middle>(products, rows, queue);
   const int64_t blocks = products.Deal(Small::kBlockUnits) * CeilDiv<int64_t>(rows, kTileBatch * Small::kBlockTiles);
   if (blocks >= card.multiprocessors) return RunBlocks<kForm, Small>(products, rows, queue);

@@ -2,8 +2,8 @@
 //
 // Bits: an output's sum over `in` runs in one order that the weight's shape decides: tiles in `slices` of whole ones, a
 // tile after another, the slices' sums added in order; f32 and f16 a lane of a warp every 32nd piece of 16 bytes, the
-// lanes' sums added by halves. How many rows there are chooses among kernels that cut the same sums differently, and so
-// cannot change a bit. cuBLAS chooses its sums by the number of rows, so it is not used.
+// lanes' sums added by halves. How many rows there are, and the card, choose among kernels that cut the same sums
+// differently, and so cannot change a bit. cuBLAS chooses its sums by the number of rows, so it is not used.
 #pragma once
 
 #include "kernels/activation/activation_cuda.cuh"

@@ -14,6 +14,7 @@
 #include "kernels/matmul/matmul_cuda.h"
 #include "kernels/matmul/quantize.h"
 #include "kernels/matmul/self_test.h"
+#include "kernels/matmul/warpgroups_cuda.h"
 #include "tests/kernels/weight_data.h"
 #include "tests/support/compare.h"
 #include "tests/support/device.h"
@@ -146,8 +147,15 @@ TEST_P(MatmulTest, RowsAloneAndTogetherAreBitEqual) {
   }
 }
 
-// What a card has decides how large the blocks are (product_blocks_cuda.cu): each of the four sizes here.
+// What a card has decides how large the blocks are and who multiplies (product_blocks_cuda.cu): each of the five ways,
+// where this card has room for it.
 TEST_P(MatmulTest, CardsChangeNoBit) {
+  if (multiplier()) return;
+  const test::CardHere here;
+  std::vector<CudaCard> cards = {{1, 227 << 10, true}, {1, 227 << 10}, {1, 163 << 10}, {1, 99 << 10}, {132, 99 << 10}};
+  std::erase_if(cards, [&](const CudaCard& card) {
+    return card.shared_max > here.shared_max || (card.warpgroups && !here.has_warpgroups);
+  });
   for (const int64_t in : {200, 520}) {
     const int64_t out = 300, rows = 150;
     std::vector<Weight> parts;
@@ -155,9 +163,9 @@ TEST_P(MatmulTest, CardsChangeNoBit) {
     const std::unique_ptr<Linear> linear = Make(HostsOf(parts));
     Matrix<float> x(rows, in, random_.Normal(rows * in)), alone(rows, out), together(rows, out);
     for (int64_t r = 0; r < rows; ++r) Multiply(*linear, x.view().Slice(r, 1), alone.view().Slice(r, 1));
-    for (const CudaCard& card :
-         std::vector<CudaCard>{{1, 227 << 10}, {1, 163 << 10}, {1, 99 << 10}, {132, 227 << 10}}) {
-      SCOPED_TRACE(testing::Message() << card.multiprocessors << ", " << card.shared_max << " bytes");
+    for (const CudaCard& card : cards) {
+      SCOPED_TRACE(testing::Message() << card.multiprocessors << ", " << card.shared_max << " bytes, "
+                                      << (card.warpgroups ? "warpgroups" : "warps"));
       card_ = card;
       Multiply(*linear, x.view(), together.view());
       EXPECT_EQ(together.values(), alone.values());
@@ -301,6 +309,15 @@ std::string CaseName(const testing::TestParamInfo<std::tuple<Multiplier, Kind>>&
 
 INSTANTIATE_TEST_SUITE_P(All, MatmulTest,
                          testing::Combine(testing::ValuesIn(MultipliersHere()), testing::ValuesIn(kKinds)), CaseName);
+
+TEST(WarpgroupsTest, MultiplyAsWarpsDo) {
+  const test::CardHere here;
+  if (!here.has_warpgroups) return;
+  CudaQueue queue(nullptr);
+  const absl::StatusOr<bool> alike = WarpgroupsMultiplyAlike({1, here.shared_max}, queue);
+  ASSERT_TRUE(alike.ok()) << alike.status();
+  EXPECT_TRUE(*alike);
+}
 
 // Sums of integers are exact.
 TEST(LinearTest, QuantisedProductsAreBitEqualOnAllInstructionSets) {

@@ -36,6 +36,18 @@ inline bool HasDevice() {
   return cudaGetDeviceCount(&devices) == cudaSuccess && devices > 0;
 }
 
+// What kernels are cut for, and more of the card; nothing where there is none.
+struct CardHere {
+  CardHere() {
+    cudaDeviceProp card = {};
+    if (!HasDevice() || cudaGetDeviceProperties(&card, 0) != cudaSuccess) return;
+    shared_max = card.sharedMemPerBlockOptin;
+    has_warpgroups = card.major == 9 && card.minor == 0;
+  }
+  size_t shared_max = 0;
+  bool has_warpgroups = false;
+};
+
 // f() for each fast twin of a reference: the CPU's instruction sets, then the device, in the shim with its threads in
 // several orders.
 template <class F>

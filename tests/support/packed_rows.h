@@ -31,9 +31,8 @@ class PackedBuffer {
                 cudaSuccess);
       EXPECT_EQ(cudaStreamSynchronize(device.queue().stream()), cudaSuccess);
       for (int64_t c = 0; c < y.cols; ++c) {
-        // Tile by tile, a lane 8 bytes: of row lane / 4 the columns 2 (lane % 4) and its neighbour, then both + 8.
-        const int64_t lane = r % 8 * 4 + c % 8 / 2, word = c % 16 / 8;
-        const BFloat16 found = packed[(((r / 8 * tiles_in_ + c / 16) * 32 + lane) * 2 + word) * 2 + c % 2];
+        const int64_t tile = r / 8 * tiles_in_ + c / 16, half = c % 16 / 8;
+        const BFloat16 found = packed[((tile * 2 + half) * 8 + r % 8) * 8 + c % 8];
         if (found.bits != ToBFloat16(row[c]).bits)
           return ::testing::AssertionFailure() << "row " << r << ", column " << c;
       }

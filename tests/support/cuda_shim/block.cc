@@ -21,6 +21,17 @@ uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
 namespace barista {
+extern uint4 barista_shared[];
+}
+size_t __cvta_generic_to_shared(const void* memory) {
+  return static_cast<size_t>(static_cast<const std::byte*>(memory) -
+                             reinterpret_cast<const std::byte*>(barista::barista_shared));
+}
+void* __cvta_shared_to_generic(size_t address) {
+  return reinterpret_cast<std::byte*>(barista::barista_shared) + address;
+}
+
+namespace barista {
 
 // The dynamic shared memory of the block that runs, and a border behind it that must stay as it is.
 constexpr size_t kSharedMax = 227 << 10;

@@ -103,6 +103,17 @@ inline unsigned Ballot(const char* site, unsigned mask, int predicate) {
   return votes;
 }
 
+// barista::Lanes (kernels/cuda/device.cuh): one exchange, where a device shuffles for every lane that is read.
+template <class T>
+class Lanes {
+ public:
+  explicit Lanes(T mine) : values_(Exchange("lanes", 0xffffffffu, Bits(mine))) {}
+  T operator[](int lane) const { return FromBits<T>(values_.of[lane]); }
+
+ private:
+  WarpValues values_;
+};
+
 }  // namespace barista::shim
 
 #define BARISTA_SHIM_TEXT2(x) #x
@@ -162,6 +173,9 @@ template <class T>
 constexpr T max(T a, T b) {
   return a < b ? b : a;
 }
+// Shared memory has addresses of its own, from 0 on.
+size_t __cvta_generic_to_shared(const void* memory);
+void* __cvta_shared_to_generic(size_t address);
 inline uint64_t __umul64hi(uint64_t a, uint64_t b) {
   return static_cast<uint64_t>(static_cast<unsigned __int128>(a) * b >> 64);
 }
