@@ -16,9 +16,20 @@ class Row:
     target: str = ""
     met: str = ""
     note: str = ""
+    failed: typing.ClassVar[bool] = False
 
     def row(self):
         return self
+
+
+class Failed(Row):
+    """What did not run."""
+
+    failed = True
+
+
+def did_not_run(name, error):
+    return Failed(name, f"did not run: {error}")
 
 
 @dataclasses.dataclass
@@ -34,6 +45,7 @@ class Figure:
     sense: str = ""  # "<=" or ">=", of the ratio to the target
     target: float | None = None
     note: str = ""
+    failed: typing.ClassVar[bool] = False
 
     def row(self):
         measured, reference = f"{self.value * self.scale:.4g} {self.unit}", self.reference()

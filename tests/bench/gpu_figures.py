@@ -24,7 +24,7 @@ import tempfile
 import time
 import types
 
-from figure_rows import Figure, Row, table
+from figure_rows import Figure, Row, did_not_run, table
 from serving_bench import Bench, median, run
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -32,12 +32,12 @@ HERE = pathlib.Path(__file__).resolve().parent
 DECODES = {"bench-150m": {1: 2.0, 64: 1.4, 256: 1.25, 1024: 1.25}, "bench-150m-pure": {1: None, 64: None, 256: None},
            "bench-2.6b": {1: 1.25, 64: None, 256: None}}
 WHOLE = types.SimpleNamespace(
-    decodes=DECODES, context=512, seconds=0.3, reader="bench-2.6b", prompt=4096, pieces=(512, 2048),
-    lengths=(1024, 4096, 16384, 65536, 262144), small="bench-150m", near=1000, far=1000000, steps=2000, streams=256,
+    decodes=DECODES, context=512, seconds=0.3, reader="bench-2.6b", prompt=4096, step=512, large_step=2048,
+    lengths=[1024, 4096, 16384, 65536, 262144], small="bench-150m", near=1000, far=1000000, steps=2000, streams=256,
     stream_prompt=128, stream_tokens=4096, long_prompt=65536, megabytes=1024)
 CHECK = types.SimpleNamespace(
-    decodes={"bench-tiny": {1: 2.0, 3: None}}, context=32, seconds=0.01, reader="bench-tiny", prompt=96, pieces=(64,),
-    lengths=(64, 256), small="bench-tiny", near=50, far=500, steps=40, streams=4, stream_prompt=16, stream_tokens=20000,
+    decodes={"bench-tiny": {1: 2.0, 3: None}}, context=32, seconds=0.01, reader="bench-tiny", prompt=96, step=64, large_step=128,
+    lengths=[64, 96, 256], small="bench-tiny", near=50, far=500, steps=40, streams=4, stream_prompt=16, stream_tokens=20000,
     long_prompt=300, megabytes=16)
 
 
@@ -102,21 +102,42 @@ class Machine:
                 yield Row(title, "not measured: no cuBLAS" if name == "products" and self.limits["bandwidth"] else "not measured")
 
 
-# A group yields (name, function that measures it and returns its figures).
+# A group yields (name, function that measures it and yields its rows). Models take their time to load, so what one load allows
+# is one function.
 
 def decode(machine):
-    for model, targets in machine.sizes.decodes.items():
-        for batch, target in targets.items():
-            name = f"decode step, {model}, batch {batch}"
-            yield name, functools.partial(decode_step, machine, name, model, batch, target)
+    for model in machine.sizes.decodes:
+        yield f"decode step, {model}", functools.partial(decode_steps, machine, model)
 
 
-def decode_step(machine, name, model, batch, target):
-    point = machine.engine(model, f"--batch={batch}", "--prefill=", f"--context={machine.sizes.context}")["points"][0]
-    launch = point.get("launch_seconds")
-    note = f"{point['tokens_per_second']:.0f} tok/s" + (f"; launched in {launch * 1e3:.3f} ms" if launch else "")
-    return [Figure(name, "ms", 1e3, point["seconds"], lambda: over(point["bytes"], machine.limit("bandwidth")), "<=", target,
-                   note)]
+def most_of(sizes, measure):
+    """measure(sizes), and why the largest were left out: memory may hold the others."""
+    left_out = {}
+    while True:
+        try:
+            return measure(sizes), left_out
+        except RuntimeError as error:
+            if len(sizes) == 1:
+                raise
+            left_out[max(sizes)] = error
+            sizes = [size for size in sizes if size != max(sizes)]
+
+
+def listed(numbers):
+    return ",".join(map(str, numbers))
+
+
+def decode_steps(machine, model):
+    targets = machine.sizes.decodes[model]
+    said, left_out = most_of(list(targets), lambda batches: machine.engine(
+        model, f"--batch={listed(batches)}", "--prefill=", f"--context={machine.sizes.context}"))
+    for point in said["points"]:
+        launch = point.get("launch_seconds")
+        note = f"{point['tokens_per_second']:.0f} tok/s" + (f"; launched in {launch * 1e3:.3f} ms" if launch else "")
+        yield Figure(f"decode step, {model}, batch {point['count']}", "ms", 1e3, point["seconds"],
+                     lambda size=point["bytes"]: over(size, machine.limit("bandwidth")), "<=", targets[point["count"]], note)
+    for batch, error in left_out.items():
+        yield did_not_run(f"decode step, {model}, batch {batch}", error)
 
 
 def over(amount, rate):
@@ -125,27 +146,33 @@ def over(amount, rate):
 
 def prefill(machine):
     sizes = machine.sizes
-    for piece in sizes.pieces:
-        name = f"prefill, {sizes.reader}, {sizes.prompt} tokens, steps of {piece}"
-        yield name, functools.partial(prefill_rate, machine, name, piece, 0.5 if piece == sizes.pieces[0] else None)
-    name = f"prefill, {sizes.reader}, cost a token"
-    yield name, functools.partial(prefill_costs, machine, name)
+    yield f"prefill, {sizes.reader}", functools.partial(prefill_costs, machine)
+    yield f"prefill, {sizes.reader}, large steps", functools.partial(prefill_large_steps, machine)
 
 
-def prefill_rate(machine, name, piece, target):
-    said = machine.engine(machine.sizes.reader, "--batch=", f"--prefill={machine.sizes.prompt}", f"--step_tokens_max={piece}")
-    point = said["points"][0]
-    return [Figure(name, "TFLOP/s", 1e-12, point["flops"] / point["seconds"], lambda: machine.limit("products"), ">=", target,
-                   f"{point['tokens_per_second']:.0f} tok/s")]
+def prefill_rate(machine, point, step, target):
+    return Figure(f"prefill, {machine.sizes.reader}, {point['count']} tokens, steps of {step}", "TFLOP/s", 1e-12,
+                  point["flops"] / point["seconds"], lambda: machine.limit("products"), ">=", target,
+                  f"{point['tokens_per_second']:.0f} tok/s")
 
 
-def prefill_costs(machine, name):
-    lengths = machine.sizes.lengths
-    points = machine.engine(machine.sizes.reader, "--batch=", "--prefill=" + ",".join(map(str, lengths)))["points"]
-    costs = [point["seconds"] / point["count"] for point in points]
-    rows = [Figure(f"{name}, {length} tokens", "us", 1e6, cost, lambda: costs[0])
-            for length, cost in zip(lengths[1:], costs[1:])]
-    return rows + [Figure(f"{name}, highest to lowest", "us", 1e6, max(costs), lambda: min(costs))]
+def prefill_costs(machine):
+    sizes, name = machine.sizes, f"prefill, {machine.sizes.reader}, cost a token"
+    said, left_out = most_of(sizes.lengths, lambda lengths: machine.engine(
+        sizes.reader, "--batch=", f"--prefill={listed(lengths)}", f"--step_tokens_max={sizes.step}"))
+    costs = {point["count"]: point["seconds"] / point["count"] for point in said["points"]}
+    yield from (prefill_rate(machine, point, sizes.step, 0.5) for point in said["points"] if point["count"] == sizes.prompt)
+    first, *longer = costs
+    for length in longer:
+        yield Figure(f"{name}, {length} tokens to {first}", "us", 1e6, costs[length], lambda: costs[first])
+    yield Figure(f"{name}, highest to lowest", "us", 1e6, max(costs.values()), lambda: min(costs.values()))
+    yield from (did_not_run(f"{name}, {length} tokens", error) for length, error in left_out.items())
+
+
+def prefill_large_steps(machine):
+    sizes = machine.sizes
+    said = machine.engine(sizes.reader, "--batch=", f"--prefill={sizes.prompt}", f"--step_tokens_max={sizes.large_step}")
+    yield prefill_rate(machine, said["points"][0], sizes.large_step, None)
 
 
 def position(machine):
@@ -228,15 +255,14 @@ def parsed():
 
 def measure(options):
     """Prints the table; whether all of it ran."""
-    machine, figures, failed, begin = Machine(options), [], [], time.monotonic()
+    machine, figures, begin = Machine(options), [], time.monotonic()
 
     def attempt(name, task):
         print(f"{time.monotonic() - begin:6.1f} s  {name}", file=sys.stderr)
         try:
             figures.extend(task())
         except (Exception, SystemExit) as error:  # the other rows are still wanted
-            failed.append(name)
-            figures.append(Row(name, f"did not run: {error}"))
+            figures.append(did_not_run(name, error))
 
     attempt("limits", machine.measure_limits)
     for group in options.only:
@@ -245,7 +271,7 @@ def measure(options):
         attempt(f"limits, after {group}", machine.measure_limits)
     print(f"{machine.card}. Rounds: {options.rounds}; {time.monotonic() - begin:.0f} s.\n")
     print(table([*machine.limit_rows(), *figures]))
-    return not failed
+    return not any(figure.failed for figure in figures)
 
 
 def main():

@@ -29,8 +29,11 @@ def resident(pid):
 
 
 def run(command, seconds_max, **more):
-    """What a program says on stdout; RuntimeError with its last words where it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds_max, check=False, **more)
+    """What a program says on stdout; RuntimeError with its last words where it fails, or takes longer than that."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds_max, check=False, **more)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"not done in {seconds_max:g} s") from None
     if done.returncode != 0:
         said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise RuntimeError(said[-1])
