@@ -31,6 +31,7 @@ bin=build/cuda/bin bundle='' stages=("${STAGES[@]}") tests=("${TESTS[@]}") tools
 chosen() {
   local flag=$1 text=$2 name
   shift 2
+  [[ -n $text ]] || die "$flag names nothing; there are $*"
   for name in ${text//,/ }; do
     [[ " $* " == *" $name "* ]] || die "$flag: $name is none of $*"
     say "$name"

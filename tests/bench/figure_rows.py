@@ -57,5 +57,9 @@ class Figure:
         return Row(self.name, measured, f"{reference * self.scale:.4g} {self.unit}", f"{ratio:.3f}", target, met, self.note)
 
 
+def line(row):
+    return "| " + " | ".join(dataclasses.astuple(row.row())) + " |"
+
+
 def table(rows):
-    return "\n".join([HEAD, *("| " + " | ".join(dataclasses.astuple(row.row())) + " |" for row in rows)])
+    return "\n".join([HEAD, *map(line, rows)])

@@ -24,7 +24,7 @@ import tempfile
 import time
 import types
 
-from figure_rows import Figure, Row, did_not_run, table
+from figure_rows import Figure, Row, did_not_run, line, table
 from serving_bench import Bench, median, run
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -260,9 +260,12 @@ def measure(options):
     def attempt(name, task):
         print(f"{time.monotonic() - begin:6.1f} s  {name}", file=sys.stderr)
         try:
-            figures.extend(task())
+            rows = list(task())
         except (Exception, SystemExit) as error:  # the other rows are still wanted
-            figures.append(did_not_run(name, error))
+            rows = [did_not_run(name, error)]
+        figures.extend(rows)
+        for row in rows:  # whoever ends the run early has these
+            print(f"          {line(row)}", file=sys.stderr)
 
     attempt("limits", machine.measure_limits)
     for group in options.only:
