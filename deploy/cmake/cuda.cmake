@@ -1,4 +1,4 @@
-# What BARISTA_CUDA=ON adds: the CUDA language, cuBLAS as CUDA::cublas, and the target `barista_device`, all device code
+# What BARISTA_CUDA=ON adds: the CUDA language and the target `barista_device`, all device code
 # of this tree. nvcc is, in this order: CMAKE_CUDA_COMPILER, $CUDACXX, the wheels of deploy/bootstrap.sh --cuda, PATH.
 if(CMAKE_VERSION VERSION_LESS 3.31)  # older ones look for parts that CUDA 13 no longer has
   message(FATAL_ERROR "BARISTA_CUDA=ON needs CMake 3.31, this is ${CMAKE_VERSION}; `bash deploy/bootstrap.sh --cuda` lays a "

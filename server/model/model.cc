@@ -150,6 +150,7 @@ absl::Status Model::AllocateWorkspace() {
 }
 
 void Model::RecordDecodes(const StatePool& pool) {
+  if (config_.task == Task::kClassification) return;  // it reads whole texts
   const int64_t rows_max = options_.rows_max, wanted = std::min<int64_t>(pool.slots(), rows_max);
   std::vector<Segment> segments;
   const std::vector<int32_t> tokens(rows_max, 0);

@@ -3,7 +3,6 @@
 // one line on stderr: the call, what was wrong, the error's name.
 #pragma once
 
-#include <cublas_v2.h>
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
@@ -22,12 +21,6 @@ constexpr int kThreads = 256;  // of a block
 inline void Check(cudaError_t error, const char* call) {
   if (error == cudaSuccess) return;
   std::fprintf(stderr, "%s: %s (%s)\n", call, cudaGetErrorString(error), cudaGetErrorName(error));
-  std::exit(1);
-}
-
-inline void Check(cublasStatus_t status, const char* call) {
-  if (status == CUBLAS_STATUS_SUCCESS) return;
-  std::fprintf(stderr, "%s: %s\n", call, cublasGetStatusName(status));
   std::exit(1);
 }
 

@@ -2,15 +2,15 @@
 // cuBLAS' products of bf16 (f32 sums) and of f32 (TF32 off). Figures of other device programs are held against these,
 // taken on the same card.
 //
-//   device_limits [--device=0] [--megabytes=1024] [--rounds=20]
+//   device_limits [--device=0] [--megabytes=1024] [--rounds=20] [--json]
 //
 // Rows take turns, round by round; a figure is the median over all rounds, by the device's own clock, of calls back to
 // back. A copy counts its bytes twice, read and written. The limit of a kind is the highest of its rows. Copies and
-// products are checked before they are timed. Data is random: products of zeros draw less power and run faster.
+// products are checked before they are timed. Data is random: products of zeros draw less power and run faster. Where
+// the machine has no cuBLAS there are no products (cublas.h).
 //
 // Exit code: 0; 77 without a driver or device, with one line on stderr; 1 where a call fails, with its name, or where a
 // result is wrong; 64 for a bad flag.
-#include <cublas_v2.h>
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
@@ -20,6 +20,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <map>
+#include <memory>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -27,11 +29,13 @@
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/strings/str_format.h"
+#include "tests/bench/cublas.h"
 #include "tests/bench/device.cuh"
 
 ABSL_FLAG(int, device, 0, "which card");
 ABSL_FLAG(int, megabytes, 1024, "MiB of each buffer that is read or copied; far above the card's L2 cache");
 ABSL_FLAG(int, rounds, 20, "rounds");
+ABSL_FLAG(bool, json, false, "one JSON line with the limits, in bytes and operations a second, instead of the table");
 
 namespace barista::bench {
 namespace {
@@ -76,10 +80,16 @@ __global__ void CountDifferent(const uint4* a, const uint4* b, unsigned long lon
 }
 
 struct Row {
+  std::string kind;  // of which the highest row is the limit
   std::string name, unit;
   double amount = 0;  // units of one call, times seconds: GB or TFLOP
   std::function<void()> call;
   std::vector<double> rates;
+
+  double Rate() {  // median
+    std::sort(rates.begin(), rates.end());
+    return rates[rates.size() / 2];
+  }
 };
 
 // Milliseconds of one of `calls` calls back to back.
@@ -124,7 +134,7 @@ class Memory {
     auto* sink = reinterpret_cast<uint32_t*>(count_.get());
     const auto blocks = static_cast<unsigned>(bytes_ / (sizeof(uint4) * kThreads * each));
     rows.push_back(
-        {absl::StrFormat("read, %d x 16 bytes a thread", each), "GB/s", static_cast<double>(bytes_) / 1e9, [=] {
+        {"read", absl::StrFormat("read, %d x 16 bytes a thread", each), "GB/s", static_cast<double>(bytes_) / 1e9, [=] {
            Read<each><<<blocks, kThreads>>>(from, sink);
            CHECK_CALL(cudaGetLastError());
          }});
@@ -144,7 +154,7 @@ class Memory {
     unsigned long long different = 0;
     CHECK_CALL(cudaMemcpy(&different, count_.get(), sizeof(different), cudaMemcpyDeviceToHost));
     CheckThat(different == 0, absl::StrFormat("%s: %d words of 16 bytes differ", name, different));
-    rows.push_back({name, "GB/s", 2 * static_cast<double>(bytes_) / 1e9, std::move(call)});
+    rows.push_back({"copy", name, "GB/s", 2 * static_cast<double>(bytes_) / 1e9, std::move(call)});
   }
 
   uint64_t bytes_;
@@ -156,11 +166,11 @@ struct Shape {
   int rows, in, out;  // in the table: rows x in x out
 };
 
-// y [rows, out] f32 = x [rows, in] w [out, in]^T, row-major, as the model's projections are.
+// A product as the model's projections are.
 template <typename T>
 class Product {
  public:
-  Product(cublasHandle_t cublas, Shape shape)
+  Product(const Cublas& cublas, Shape shape)
       : cublas_(cublas),
         shape_(shape),
         x_(Random<T>(uint64_t(shape.rows) * shape.in, kSeedX)),
@@ -171,24 +181,21 @@ class Product {
     (*this)();
     CheckSome();
     const double flop = 2.0 * shape_.rows * shape_.in * shape_.out;
-    rows.push_back({Name(), "TFLOP/s", flop / 1e12, [this] { (*this)(); }});
+    rows.push_back({Kind(), Name(), "TFLOP/s", flop / 1e12, [this] { (*this)(); }});
   }
 
  private:
   static constexpr bool kFloat = std::is_same_v<T, float>;
   static constexpr uint64_t kSeedX = 1, kSeedW = uint64_t{1} << 40;
 
+  static std::string Kind() { return kFloat ? "f32" : "bf16"; }
   std::string Name() const {
-    return absl::StrFormat("%s product %d x %d x %d", kFloat ? "f32" : "bf16", shape_.rows, shape_.in, shape_.out);
+    return absl::StrFormat("%s product %d x %d x %d", Kind(), shape_.rows, shape_.in, shape_.out);
   }
 
-  // cuBLAS is column-major: to it, y is [out, rows] = w^T x. CUBLAS_COMPUTE_32F never rounds operands to TF32.
   void operator()() {
-    const float one = 1, zero = 0;
-    constexpr cudaDataType_t type = kFloat ? CUDA_R_32F : CUDA_R_16BF;
-    CHECK_CALL(cublasGemmEx(cublas_, CUBLAS_OP_T, CUBLAS_OP_N, shape_.out, shape_.rows, shape_.in, &one, w_.get(), type,
-                            shape_.in, x_.get(), type, shape_.in, &zero, y_.get(), CUDA_R_32F, shape_.out,
-                            CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
+    cublas_.Multiply(kFloat ? CUDA_R_32F : CUDA_R_16BF, shape_.rows, shape_.in, shape_.out, x_.get(), w_.get(),
+                     y_.get());
   }
 
   // Some places of y against sums in double. Errors are relative to the root of the sum of squares: f32 sums stay near
@@ -212,7 +219,7 @@ class Product {
     }
   }
 
-  cublasHandle_t cublas_;
+  const Cublas& cublas_;
   Shape shape_;
   Array<T> x_, w_;
   Array<float> y_;
@@ -230,13 +237,25 @@ void RunInTurns(std::vector<Row>& rows, int rounds) {
   }
 }
 
-void Print(std::vector<Row>& rows) {
+void PrintTable(std::vector<Row>& rows, bool products) {
   std::printf("| what | median | lowest | highest | |\n|---|---|---|---|---|\n");
   for (Row& row : rows) {
-    std::sort(row.rates.begin(), row.rates.end());
-    std::printf("| %s | %.1f | %.1f | %.1f | %s |\n", row.name.c_str(), row.rates[row.rates.size() / 2],
-                row.rates.front(), row.rates.back(), row.unit.c_str());
+    const double median = row.Rate();
+    std::printf("| %s | %.1f | %.1f | %.1f | %s |\n", row.name.c_str(), median, row.rates.front(), row.rates.back(),
+                row.unit.c_str());
   }
+  if (!products) std::printf("| products | no cuBLAS | | | |\n");
+}
+
+void PrintJson(const std::string& card, std::vector<Row>& rows) {
+  std::map<std::string, double> limits;
+  for (Row& row : rows) {
+    const double unit = row.unit == "GB/s" ? 1e9 : 1e12;
+    limits[row.kind] = std::max(limits[row.kind], row.Rate() * unit);
+  }
+  std::printf("{\"card\": \"%s\"", card.c_str());
+  for (const auto& [kind, rate] : limits) std::printf(", \"%s\": %.6g", kind.c_str(), rate);
+  std::printf("}\n");
 }
 
 [[noreturn]] void NoDevice(const std::string& why) {
@@ -244,7 +263,8 @@ void Print(std::vector<Row>& rows) {
   std::exit(kNoDevice);
 }
 
-void ChooseDevice(int device) {
+// What people call it, in one line.
+std::string ChooseDevice(int device) {
   int driver = 0, devices = 0;
   CHECK_CALL(cudaDriverGetVersion(&driver));
   if (driver == 0) NoDevice("this machine has no NVIDIA driver");
@@ -257,29 +277,38 @@ void ChooseDevice(int device) {
   CHECK_CALL(cudaSetDevice(device));
   cudaDeviceProp card = {};
   CHECK_CALL(cudaGetDeviceProperties(&card, device));
-  std::printf("%s, compute capability %d.%d, %d multiprocessors, %.1f GiB, L2 %.0f MiB; ", card.name, card.major,
-              card.minor, card.multiProcessorCount, static_cast<double>(card.totalGlobalMem) / 1073741824,
-              static_cast<double>(card.l2CacheSize) / 1048576);
-  std::printf("driver for CUDA %d.%d, runtime %d.%d\n\n", driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000,
-              CUDART_VERSION % 1000 / 10);
+  return absl::StrFormat(
+      "%s, compute capability %d.%d, %d multiprocessors, %.1f GiB, L2 %.0f MiB; driver for CUDA %d.%d, runtime %d.%d",
+      card.name, card.major, card.minor, card.multiProcessorCount,
+      static_cast<double>(card.totalGlobalMem) / 1073741824, static_cast<double>(card.l2CacheSize) / 1048576,
+      driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
 }
 
-void Run() {
+void Run(const std::string& card) {
   Memory memory(static_cast<uint64_t>(absl::GetFlag(FLAGS_megabytes)) << 20);
-  cublasHandle_t cublas = nullptr;
-  CHECK_CALL(cublasCreate(&cublas));
-  {
-    std::vector<Row> rows;
-    memory.AddRows(rows);
-    constexpr Shape kLarge = {8192, 8192, 8192}, kUp = {4096, 768, 3072}, kDown = {4096, 3072, 768};
-    Product<__nv_bfloat16> large(cublas, kLarge), up(cublas, kUp), down(cublas, kDown);
-    Product<float> large_f32(cublas, kLarge), up_f32(cublas, kUp);
-    for (auto* product : {&large, &up, &down}) product->AddRow(rows);
-    for (auto* product : {&large_f32, &up_f32}) product->AddRow(rows);
-    RunInTurns(rows, absl::GetFlag(FLAGS_rounds));
-    Print(rows);
+  const std::unique_ptr<Cublas> cublas = Cublas::Find();
+  std::vector<Row> rows;
+  memory.AddRows(rows);
+  std::vector<std::unique_ptr<Product<__nv_bfloat16>>> of_bf16;
+  std::vector<std::unique_ptr<Product<float>>> of_f32;
+  constexpr Shape kLarge = {8192, 8192, 8192}, kUp = {4096, 768, 3072}, kDown = {4096, 3072, 768};
+  if (cublas != nullptr) {
+    for (const Shape& shape : {kLarge, kUp, kDown}) {
+      of_bf16.push_back(std::make_unique<Product<__nv_bfloat16>>(*cublas, shape));
+      of_bf16.back()->AddRow(rows);
+    }
+    for (const Shape& shape : {kLarge, kUp}) {
+      of_f32.push_back(std::make_unique<Product<float>>(*cublas, shape));
+      of_f32.back()->AddRow(rows);
+    }
   }
-  CHECK_CALL(cublasDestroy(cublas));
+  RunInTurns(rows, absl::GetFlag(FLAGS_rounds));
+  if (absl::GetFlag(FLAGS_json)) {
+    PrintJson(card, rows);
+  } else {
+    std::printf("%s\n\n", card.c_str());
+    PrintTable(rows, cublas != nullptr);
+  }
 }
 
 }  // namespace
@@ -291,6 +320,5 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "device_limits: --rounds and --megabytes must be at least 1, --device at least 0\n");
     return 64;
   }
-  barista::bench::ChooseDevice(absl::GetFlag(FLAGS_device));
-  barista::bench::Run();
+  barista::bench::Run(barista::bench::ChooseDevice(absl::GetFlag(FLAGS_device)));
 }

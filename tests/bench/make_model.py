@@ -42,6 +42,11 @@ MODELS = {
         "conv_width": 4, "norm_placement": "sandwich", "hidden_act": "gelu", "intermediate_size": 9216,
         "final_softcap": 30.0,
     },
+    "bench-tiny": _150M | {  # Measures nothing: for checks that the benchmarks run.
+        "vocab_size": 1024, "hidden_size": 64, "num_hidden_layers": 2, "layer_types": ["macchiato"] * 2,
+        "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 32, "latents_per_head": 8, "sliding_window": 16,
+        "local_position": "rope", "intermediate_size": 128,
+    },
 }
 
 

@@ -7,9 +7,10 @@
 
 Peers have as many parameters as bench-150m, random weights, bf16 on a card and f32 on a CPU: the Latte authors' algorithm in
 JAX (one-step scan, and full recomputation as their sampler does), a transformer with a KV cache in PyTorch, a recurrent
-model of transformers. A peer whose framework is not installed is a row that says so.
+model of transformers. A peer whose framework is not installed, or that fails, is a row that says so.
 """
 import argparse
+import functools
 import importlib
 import statistics
 import sys
@@ -41,44 +42,60 @@ def parsed():
     return arguments
 
 
-def load(shape, arguments):
-    """(peers, rows of those that are not there)."""
-    peers, missing = [], []
+class Report:
+    """What did not run, and why. With --check nothing may fail."""
+
+    def __init__(self, strict):
+        self._strict, self.rows = strict, []
+
+    def attempt(self, title, point, run):
+        """run(), or None and a row."""
+        try:
+            return run()
+        except Exception as error:  # frameworks have their own; the other peers are still wanted
+            if self._strict and not isinstance(error, ImportError):
+                raise
+            words = " ".join(str(error).split())[:200] or type(error).__name__
+            said = f"not installed ({error.name})" if isinstance(error, ImportError) else f"failed: {words}"
+            self.rows.append(f"| {title} | | {point} | {said} | |")
+            return None
+
+
+def load(shape, arguments, report):
     for name, title in MODULES.items():
         if name == "barista" and not arguments.model:
             continue
-        try:
-            module = importlib.import_module(f"peers.{name}")
-        except ImportError as error:
-            missing.append(f"| {title} | | not installed ({error.name}) |")
-            continue
-        if arguments.check and hasattr(module, "check"):
+        module = report.attempt(title, "", functools.partial(importlib.import_module, f"peers.{name}"))
+        if module is not None and arguments.check and hasattr(module, "check"):
             module.check(shape)
-        peers += module.all_of(shape, arguments.device, arguments)
-    return peers, missing
+        if module is not None:
+            yield from report.attempt(title, "", lambda m=module: list(m.all_of(shape, arguments.device, arguments))) or []
 
 
 def main():
     arguments = parsed()
-    shape = TINY if arguments.check else Shape()
-    peers, missing = load(shape, arguments)
+    shape, report = TINY if arguments.check else Shape(), Report(arguments.check)
     points = [(f"decode x{batch}", "decode", (batch, arguments.context), batch) for batch in arguments.batch]
     points += [(f"prompt of {tokens}", "prefill", (tokens,), tokens) for tokens in arguments.prefill]
     runs = {}
-    for peer in peers:
+    for peer in load(shape, arguments, report):
         for title, kind, sizes, tokens in points:
-            run = getattr(peer, kind)(*sizes)
+            run = report.attempt(peer.name, title, functools.partial(getattr(peer, kind), *sizes))
             if run is not None:
                 runs[peer, title] = (run, tokens, [])
     for _ in range(arguments.rounds):
-        for run, _, seconds in runs.values():
-            taken, steps = run()
+        for (peer, title), (run, _, seconds) in list(runs.items()):
+            result = report.attempt(peer.name, title, run)
+            if result is None:
+                del runs[peer, title]
+                continue
+            taken, steps = result
             seconds.append(taken / steps)
     print("| peer | parameters | point | ms, median | tokens/s |\n|---|---|---|---|---|")
     for (peer, title), (_, tokens, seconds) in runs.items():
         median = statistics.median(seconds)
         print(f"| {peer.name} | {peer.parameters() / 1e6:.1f} M | {title} | {median * 1e3:.3f} | {tokens / median:.0f} |")
-    print("\n".join(missing))
+    print("\n".join(report.rows))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A barista-server under load, beside the same model without a server.
 
-    python3 tests/bench/serving_bench.py --bin=build/cpu/bin --model=DIR [--rounds=5] [--prompt=128] [--tokens=192]
+    python3 tests/bench/serving_bench.py --bin=build/cpu/bin --model=DIR [--backend=cpu] [--rounds=5] [--prompt=128]
+        [--tokens=192]
 
 Starts the server with its default settings and runs, in turns: the engine alone (engine_bench), 8 and 32 streams, and 8
 streams that a 4096-token prompt joins (serving_load). Then tells what a session costs in memory. Medians over the
@@ -27,12 +28,24 @@ def resident(pid):
     return sum(rss for _, rss in mappings) * 1024, max(mappings)[1] * 1024
 
 
+def run(command, seconds_max, **more):
+    """What a program says on stdout; RuntimeError with its last words where it fails, or takes longer than that."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds_max, check=False, **more)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"not done in {seconds_max:g} s") from None
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise RuntimeError(said[-1])
+    return done.stdout
+
+
 class Bench:
     def __init__(self, options):
         self.options = options
         self.bin = pathlib.Path(options.bin)
         self.server = subprocess.Popen(
-            [self.bin / "barista-server", f"--model={options.model}", "--listen=127.0.0.1:0",
+            [self.bin / "barista-server", f"--model={options.model}", f"--backend={options.backend}", "--listen=127.0.0.1:0",
              "--metrics_listen=127.0.0.1:0", "--log_level=error"], stdout=subprocess.PIPE, text=True)
         ready = READY.match(self.server.stdout.readline())
         if ready is None:
@@ -44,7 +57,7 @@ class Bench:
         self.server.wait()
 
     def run(self, program, *flags):
-        return json.loads(subprocess.run([self.bin / program, *flags], check=True, stdout=subprocess.PIPE).stdout)
+        return json.loads(run([self.bin / program, *flags], self.options.seconds_max))
 
     def load(self, streams, *flags):
         return self.run("serving_load", f"--server={self.address}", f"--streams={streams}",
@@ -52,10 +65,10 @@ class Bench:
 
     def alone(self, streams):
         """Tokens a second of `streams` sessions with prompts as long as the streams', without a server."""
-        setups = self.run("engine_bench", f"--model={self.options.model}", "--weights=auto", "--json", "--rounds=1",
-                          "--threads=" + str(self.options.threads), f"--batch={streams}", "--prefill=",
-                          f"--context={self.options.prompt}", f"--seconds={self.options.seconds}",
-                          "--limit_megabytes=1")
+        setups = self.run("engine_bench", f"--model={self.options.model}", f"--backend={self.options.backend}",
+                          "--weights=auto", "--json", "--rounds=1", f"--threads={self.options.threads}",
+                          f"--batch={streams}", "--prefill=", f"--context={self.options.prompt}",
+                          f"--seconds={self.options.seconds}", "--limit_megabytes=1")
         return setups[0]["points"][0]["tokens_per_second"]
 
 
@@ -108,6 +121,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bin", default="build/cpu/bin", help="folder of the programs")
     parser.add_argument("--model", required=True)
+    parser.add_argument("--backend", default="cpu")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2, help="of the engine alone; the server takes all cores")
     parser.add_argument("--prompt", type=int, default=128,
@@ -115,6 +129,7 @@ def main():
     parser.add_argument("--tokens", type=int, default=192, help="tokens each stream makes")
     parser.add_argument("--seconds", type=float, default=1.0, help="of decoding, engine alone, a round")
     parser.add_argument("--long_prompt", type=int, default=4096)
+    parser.add_argument("--seconds_max", type=float, default=600, help="that one program may take")
     options = parser.parse_args()
     bench = Bench(options)
     alone, served, prompts = {8: [], 32: []}, {8: [], 32: []}, []

@@ -68,6 +68,7 @@ class Stream {
     request_.mutable_sampling()->set_temperature(0);
     request_.mutable_stop()->set_max_tokens(tokens);
     request_.mutable_stop()->set_ignore_eos(true);
+    request_.set_cache(v1::CACHE_OFF);  // rounds send the same prompts, and each is to be read
   }
 
   void Start() {
@@ -169,6 +170,9 @@ int Main() {
     result["quiet"] = Window(streams, begin, reader.begin());
     result["beside_prompt"] = Window(streams, reader.begin(), reader.first());
     result["prompt_first_token_ms"] = 1e3 * (reader.first() - reader.begin());
+  } else if (end <= begin) {
+    std::fprintf(stderr, "serving_load: the first stream ended before the last began; more --tokens are needed\n");
+    return 1;
   } else {
     result["all"] = Window(streams, begin, end);
   }

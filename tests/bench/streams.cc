@@ -8,7 +8,7 @@
 namespace barista::bench {
 
 absl::StatusOr<LoadedModel> LoadModel(const std::string& directory, const std::string& weights,
-                                      const BackendOptions& backend, int32_t slots) {
+                                      const BackendOptions& backend, int32_t slots, int64_t rows_max) {
   absl::StatusOr<std::unique_ptr<Checkpoint>> checkpoint = Checkpoint::Open(directory);
   if (!checkpoint.ok()) return checkpoint.status();
   ModelOptions options;
@@ -19,6 +19,7 @@ absl::StatusOr<LoadedModel> LoadModel(const std::string& directory, const std::s
   absl::StatusOr<std::unique_ptr<Backend>> made = MakeBackend(backend);
   if (!made.ok()) return made.status();
   loaded.backend = *std::move(made);
+  options.rows_max = rows_max;
   options.logits_rows_max = ModelOptions::LogitsRowsFor(*loaded.backend);
   absl::StatusOr<std::unique_ptr<Model>> model = Model::Load(**checkpoint, *loaded.backend, options);
   if (!model.ok()) return model.status();
@@ -67,7 +68,12 @@ void Streams::Step(bool more) {
   bool drawn = ahead_;
   if (!ahead_) drawn = Begin();
   if (drawn) {
+    const double begin = Now();
     ahead_ = more && loaded_.model->Continue();
+    if (ahead_) {
+      ++launches_;
+      launching_seconds_ += Now() - begin;
+    }
     loaded_.model->TakeDraws(absl::MakeSpan(results_));
     for (size_t i = 0; i < slots_.size(); ++i) pending_[i] = results_[i].token;
   } else {
@@ -78,6 +84,21 @@ void Streams::Step(bool more) {
     }
   }
   ++position_;
+}
+
+void Streams::Time(int64_t steps, double seconds, Clock clock, std::vector<double>& taken) {
+  Step(true);
+  const double begin = clock();
+  double last = begin;
+  int64_t done = 0;
+  for (; done < steps && last < begin + seconds; ++done) {
+    Step(true);
+    const double now = clock();
+    if (!ahead_) taken.push_back(now - last);
+    last = now;
+  }
+  if (ahead_) taken.push_back((last - begin) / static_cast<double>(done));
+  Step();
 }
 
 bool Streams::Begin() {

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "kernels/backend.h"
 #include "server/model/model.h"
+#include "tests/bench/limits.h"
 
 namespace barista::bench {
 
@@ -20,9 +21,10 @@ struct LoadedModel {
   std::unique_ptr<StatePool> pool;
 };
 
-// `weights`: a word of --weights_dtype.
+// `weights`: a word of --weights_dtype. rows_max: of a step.
 absl::StatusOr<LoadedModel> LoadModel(const std::string& directory, const std::string& weights,
-                                      const BackendOptions& backend, int32_t slots);
+                                      const BackendOptions& backend, int32_t slots,
+                                      int64_t rows_max = ModelOptions().rows_max);
 
 // `count` sessions on slots [first_slot, first_slot + count) of a loaded model, which outlives it.
 class Streams {
@@ -37,8 +39,14 @@ class Streams {
   // Each decodes one token. more: another Step follows before anything else happens to the model, so that a device may
   // begin it already.
   void Step(bool more = false);
+  // Takes steps back to back until there are `steps` of them or `seconds` have passed, and appends their seconds to
+  // `taken`: those of every step; or, where a device goes on by itself, one value, the mean, which is the device's own
+  // time a step as long as the host launches faster (launch_seconds). A step before and one behind are not counted.
+  void Time(int64_t steps, double seconds, Clock clock, std::vector<double>& taken);
 
   int64_t position() const { return position_; }  // of all of them
+  // Mean time in which the host launched a step that a device went on with by itself; 0: there was none.
+  double launch_seconds() const { return launches_ == 0 ? 0 : launching_seconds_ / static_cast<double>(launches_); }
 
  private:
   bool Begin();  // a step; true: it draws
@@ -53,6 +61,8 @@ class Streams {
   std::vector<SampleRow> rows_;
   std::vector<SampleResult> results_;
   bool ahead_ = false;  // the next step has begun
+  int64_t launches_ = 0;
+  double launching_seconds_ = 0;
 };
 
 }  // namespace barista::bench

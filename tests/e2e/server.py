@@ -13,6 +13,7 @@ from stubs import ROOT
 BIN = ROOT / os.environ.get("BARISTA_BIN", "build/cpu/bin")
 SERVER = str(BIN / "barista-server")
 CLI = str(BIN / "barista")
+BACKEND = os.environ.get("BARISTA_BACKEND", "cpu")  # of servers that a test wants on the cpu backend
 READY = re.compile(r"ready grpc=(\S+) metrics=(\S*) model=(\S+) backend=(\S+) weights=(\S+) sessions_max=(\d+) "
                    r"bytes_per_session=(\d+)\n")
 
@@ -32,6 +33,7 @@ class Server:
     """Running when made. Leaving the `with` block stops it with SIGTERM, which must end it with exit code 0."""
 
     def __init__(self, model, *flags, listen="127.0.0.1:0", metrics="127.0.0.1:0", seconds=60):
+        flags = [f"--backend={BACKEND}" if flag == "--backend=cpu" else flag for flag in flags]
         self._log = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             [SERVER, f"--model={model}", f"--listen={listen}", f"--metrics_listen={metrics}", *flags],

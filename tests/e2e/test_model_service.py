@@ -9,7 +9,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from bad_requests import FLAGS, LIMITS
 from client import Client
 from conftest import DEMO, GOLDEN
-from server import Server
+from server import BACKEND, Server
 from stubs import inference, model
 
 SERVICES = [f"barista.v1.{name}Service" for name in ("Inference", "Model", "Session", "Tokenizer")]
@@ -29,7 +29,7 @@ def test_the_model_is_that_of_the_checkpoint(demo):
     assert got.task == model.TASK_CAUSAL_LM and got.has_tokenizer
     assert list(got.eos_token_ids) == [config["eos_token_id"]] and got.pad_token_id == config["pad_token_id"]
     assert not got.HasField("bos_token_id")
-    assert got.backend.kind == "cpu" and got.backend.threads >= 1 and got.backend.device
+    assert got.backend.kind == BACKEND and got.backend.threads >= 1 and got.backend.device
     assert got.weight_dtype == "bf16" and 3e6 < got.parameters < 8e6
     defaults = json.loads((DEMO / "generation_config.json").read_text())
     assert got.sampling_defaults.temperature == pytest.approx(defaults["temperature"])

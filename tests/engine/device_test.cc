@@ -6,6 +6,7 @@
 #include "server/engine/error.h"
 #include "tests/engine/engine_fixture.h"
 #include "tests/support/device_backend.h"
+#include "tests/support/full.h"
 
 namespace barista {
 namespace {
@@ -53,6 +54,44 @@ TEST_F(EngineDeviceTest, ABatchDrawsWhatEachCallDrawsAlone) {
     for (size_t t = 0; t < together.logprobs.size(); ++t) {
       EXPECT_EQ(together.logprobs[t].logprob, alone[i].logprobs[t].logprob) << i << " " << t;
     }
+  }
+}
+
+TEST_F(EngineDeviceTest, ASlotKeepsNothingOfWhoHadIt) {
+  constexpr int kSlots = 3, kTogether = 6;
+  const int counts[2][2] = {{1000, 100000}, {18, 300}};
+  const int recycles = counts[test::kDeviceIsSlow][test::WantsWholeCounts()];
+  std::vector<Request> requests;
+  for (int i = 0; i < 12; ++i) {
+    Request request = Generate(Prompt(std::vector<int>{1, 4, 9, test::kDeviceIsSlow ? 17 : 70}[i % 4], i), 1 + i % 5);
+    request.sampling.temperature = i % 3 == 0 ? 0.0f : 1.0f;
+    request.sampling.seed = 40 + i;
+    request.logprobs = 0;
+    requests.push_back(request);
+  }
+  const auto bits = [](const Seen& seen) {
+    EXPECT_TRUE(seen.finished->status.ok()) << seen.finished->status;
+    std::vector<std::pair<int32_t, float>> drawn;
+    for (const SampleResult& result : seen.logprobs) drawn.emplace_back(result.token, result.logprob);
+    return drawn;
+  };
+  std::vector<std::vector<std::pair<int32_t, float>>> alone;
+  for (const Request& request : requests) {
+    Start(1, {}, backend_);
+    auto call = Submit(request);
+    RunToIdle();
+    alone.push_back(bits(Drain(*call)));
+  }
+  Start(kSlots, {}, backend_);  // freed slots are filled with NaN
+  std::mt19937 random(12);
+  for (int done = 0; done < recycles; done += kTogether) {
+    std::vector<std::pair<size_t, std::shared_ptr<Call>>> calls;
+    for (int i = 0; i < kTogether; ++i) {
+      const size_t which = random() % requests.size();
+      calls.emplace_back(which, Submit(requests[which]));
+    }
+    RunToIdle();
+    for (const auto& [which, call] : calls) ASSERT_EQ(bits(Drain(*call)), alone[which]) << "after " << done;
   }
 }
 

@@ -173,6 +173,17 @@ TEST_P(DecodeGraphsTest, StepsThatGoOnByThemselvesDrawTheSameTokens) {
   EXPECT_TRUE(recorded.backend->status().ok()) << recorded.backend->status();
 }
 
+TEST(RecordDecodesTest, AClassifierHasNone) {
+  const std::string kind = test::HasDevice() ? "cuda" : "cpu";  // a build for cards on a machine without one
+  LoadedModel m = LoadedModel::Load("tests/golden/extra/cls-last-rglru", test::MakeBackendUnderTest({.kind = kind}),
+                                    {.rows_max = 64});
+  const std::vector<int32_t> text = {1, 2, 3};
+  const std::vector<double> before = m.model->Classify(text);
+  m.model->RecordDecodes(*m.pool);
+  EXPECT_EQ(m.model->Classify(text), before);
+  EXPECT_TRUE(m.backend->status().ok()) << m.backend->status();
+}
+
 std::vector<std::string> LanguageModels() {
   std::vector<std::string> directories = GoldenDirectories();
   directories.erase(std::remove_if(directories.begin(), directories.end(),

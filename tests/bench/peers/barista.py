@@ -1,8 +1,8 @@
 """Barista's engine: engine_bench in a process of its own, a round a call."""
 import json
-import subprocess
 
 from peers.shape import Peer
+from serving_bench import run
 
 
 class Barista(Peer):
@@ -17,8 +17,7 @@ class Barista(Peer):
         return self._shape.parameters
 
     def _point(self, *flags):
-        done = subprocess.run([*self._command, *flags], check=True, capture_output=True, text=True)
-        (point,) = json.loads(done.stdout)[0]["points"]
+        (point,) = json.loads(run([*self._command, *flags], 300))[0]["points"]
         return point["seconds"], 1
 
     def decode(self, batch, context):

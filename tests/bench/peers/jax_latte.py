@@ -5,13 +5,15 @@ attention for the window. Two decoders: one step of the recurrences inside `lax.
 computes the whole text again for each token.
 """
 import functools
+import os
 import time
 
-import jax
-import jax.numpy as jnp
-from jax import lax
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # else it takes most of a card that all peers share
+import jax  # noqa: E402  (reads the line before)
+import jax.numpy as jnp  # noqa: E402
+from jax import lax  # noqa: E402
 
-from peers.shape import Peer
+from peers.shape import Peer  # noqa: E402
 
 
 def make_weights(shape, dtype):
