@@ -50,7 +50,7 @@ struct StepSizes {
   int64_t vocab = 0;  // columns of the logits
   int64_t kv_heads = 0, latents = 0, head_dim = 0;
   int64_t recurrent = 0;  // channels of an RG-LRU
-  double theta = 0;  // of all turns (AttendArgs); 0: nothing turns
+  double theta = 0;       // of all turns (AttendArgs); 0: nothing turns
 };
 
 class Backend {

@@ -113,6 +113,11 @@ absl::Status CheckTogether(const ServerConfig& c) {
        {std::pair("metrics_listen", c.metrics_listen), {"health_listen", c.health_listen}}) {
     if (absl::Status s = CheckAddress(name, address); !address.empty() && !s.ok()) return s;
   }
+  constexpr int64_t kStepTokensMin = 128;
+  if (c.step_tokens_max != 0 && c.step_tokens_max < kStepTokensMin) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--step_tokens_max: ", c.step_tokens_max, " is neither 0 nor at least ", kStepTokensMin));
+  }
   if (absl::Status s = both("tls_cert_file", c.tls_cert_file, "tls_key_file", c.tls_key_file); !s.ok()) return s;
   if (absl::Status s = both("peer_cert_file", c.peer_cert_file, "peer_key_file", c.peer_key_file); !s.ok()) return s;
   if (!c.tls_client_ca_file.empty() && c.tls_cert_file.empty()) {

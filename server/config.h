@@ -29,7 +29,7 @@ struct ServerConfig {
   std::string weights_dtype = "auto";             // auto: as stored; others: round or quantise at load
   int64_t sessions_max = 0;          // slots of all devices; 0: what memory_bytes allows, at most 1024 each
   int64_t memory_bytes = 0;          // for weights, workspace and states; 0: most of what there is
-  int64_t step_tokens_max = 512;     // tokens of one step
+  int64_t step_tokens_max = 0;       // tokens of one step; 0: 512, on a card 2048
   double step_target_ms = 40;        // steps with decodes and prompt tokens are kept near this
   double step_timeout_seconds = -1;  // a longer step hangs; 0: none; -1: 10 on a card, 0 elsewhere
   int64_t max_positions = 0;         // of full_attention layers; 0: max_position_embeddings, else 4096

@@ -49,7 +49,8 @@ const std::vector<Knob>& Knobs() {
        "what "
        "is free on the card",
        IntKnob{FIELD(memory_bytes), 0, kAny}},
-      {"step_tokens_max", "tokens of one step, decodes and prompt tokens", IntKnob{FIELD(step_tokens_max), 128, 8192}},
+      {"step_tokens_max", "tokens of one step, decodes and prompt tokens, at least 128; 0: 512, on a card 2048",
+       IntKnob{FIELD(step_tokens_max), 0, 8192}},
       {"step_target_ms", "steps that hold decodes and prompt tokens are kept near this",
        RealKnob{FIELD(step_target_ms), 1, 10000}},
       {"step_timeout_seconds",

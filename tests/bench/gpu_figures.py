@@ -32,11 +32,11 @@ HERE = pathlib.Path(__file__).resolve().parent
 DECODES = {"bench-150m": {1: 2.0, 64: 1.4, 256: 1.25, 1024: 1.25}, "bench-150m-pure": {1: None, 64: None, 256: None},
            "bench-2.6b": {1: 1.25, 64: None, 256: None}}
 WHOLE = types.SimpleNamespace(
-    decodes=DECODES, context=512, seconds=0.3, reader="bench-2.6b", prompt=4096, step=512, large_step=2048,
+    decodes=DECODES, context=512, seconds=0.3, reader="bench-2.6b", prompt=4096, step=2048, other_step=512,
     lengths=[1024, 4096, 16384, 65536, 262144], small="bench-150m", near=1000, far=1000000, steps=2000, streams=256,
     stream_prompt=128, stream_tokens=4096, long_prompt=65536, megabytes=1024)
 CHECK = types.SimpleNamespace(
-    decodes={"bench-tiny": {1: 2.0, 3: None}}, context=32, seconds=0.01, reader="bench-tiny", prompt=96, step=64, large_step=128,
+    decodes={"bench-tiny": {1: 2.0, 3: None}}, context=32, seconds=0.01, reader="bench-tiny", prompt=96, step=128, other_step=64,
     lengths=[64, 96, 256], small="bench-tiny", near=50, far=500, steps=40, streams=4, stream_prompt=16, stream_tokens=20000,
     long_prompt=300, megabytes=16)
 
@@ -147,7 +147,7 @@ def over(amount, rate):
 def prefill(machine):
     sizes = machine.sizes
     yield f"prefill, {sizes.reader}", functools.partial(prefill_costs, machine)
-    yield f"prefill, {sizes.reader}, large steps", functools.partial(prefill_large_steps, machine)
+    yield f"prefill, {sizes.reader}, steps of {sizes.other_step}", functools.partial(prefill_other_steps, machine)
 
 
 def prefill_rate(machine, point, step, target):
@@ -169,10 +169,10 @@ def prefill_costs(machine):
     yield from (did_not_run(f"{name}, {length} tokens", error) for length, error in left_out.items())
 
 
-def prefill_large_steps(machine):
+def prefill_other_steps(machine):
     sizes = machine.sizes
-    said = machine.engine(sizes.reader, "--batch=", f"--prefill={sizes.prompt}", f"--step_tokens_max={sizes.large_step}")
-    yield prefill_rate(machine, said["points"][0], sizes.large_step, None)
+    said = machine.engine(sizes.reader, "--batch=", f"--prefill={sizes.prompt}", f"--step_tokens_max={sizes.other_step}")
+    yield prefill_rate(machine, said["points"][0], sizes.other_step, None)
 
 
 def position(machine):
