@@ -37,26 +37,27 @@ struct WindowView {
         window(a.window),
         capacity(a.capacity),
         scale(static_cast<float>(a.scale)),
-        softcap(static_cast<float>(a.softcap)) {}
+        softcap(static_cast<float>(a.softcap)),
+        per_softcap(softcap > 0 ? 1.0f / softcap : 0.0f) {}
 
   __device__ R* Keys(int32_t slot, int g) const { return keys.slot(slot) + g * capacity * E; }
   __device__ R* Values(int32_t slot, int g) const { return values.slot(slot) + g * capacity * E; }
   __device__ int64_t First(int64_t t) const { return max(int64_t{0}, t - window + 1); }
   __device__ float Score(float dot) const {
     const float s = dot * scale;
-    return softcap > 0 ? softcap * tanhf(s / softcap) : s;
+    return softcap > 0 ? softcap * tanhf(s * per_softcap) : s;
   }
-  // sum / total enters column e of query head h.
-  __device__ void Write(int64_t row, int h, int e, float sum, float total) const {
+  // The values' mean enters column e of query head h.
+  __device__ void Write(int64_t row, int h, int e, float mean) const {
     float& place = y.row(row)[h * E + e];
-    place = weight.data == nullptr ? sum / total : place + weight.row(row)[h * weight_stride] * sum / total;
+    place = weight.data == nullptr ? mean : place + weight.row(row)[h * weight_stride] * mean;
   }
 
   DeviceRows q, k, v, weight, y;
   DeviceSlots<R> keys, values;
   int weight_stride, kv_heads, share, E;
   int64_t window, capacity;
-  float scale, softcap;
+  float scale, softcap, per_softcap;
 };
 
 // e^(x - shift), 0 for what is masked.

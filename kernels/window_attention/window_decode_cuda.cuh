@@ -158,7 +158,7 @@ __device__ void AttendWindow(const WindowView<R>& a, int32_t slot, int64_t row, 
   for (int n = threadIdx.x; n < heads * a.E; n += kDecodeThreads) {
     float sum = 0;
     for (int r = 0; r < groups; ++r) sum += x.part[r * S * a.E + n];
-    a.Write(row, h + n / a.E, n % a.E, sum, x.total[n / a.E]);
+    a.Write(row, h + n / a.E, n % a.E, sum / x.total[n / a.E]);
   }
   __syncthreads();
 }

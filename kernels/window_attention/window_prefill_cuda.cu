@@ -111,7 +111,7 @@ __global__ void __launch_bounds__(kThreads) WindowPrefillKernel(DeviceStep step,
 #pragma unroll
   for (int j = 0; j < kTileRows; ++j) {
     for (int e = Lane(); e < E && t0 + j < chunk.rows; e += 32) {
-      a.Write(chunk.row + t0 + j, h, e, sums[(t0 + j) * E + e], total[j]);
+      a.Write(chunk.row + t0 + j, h, e, sums[(t0 + j) * E + e] / total[j]);
     }
   }
 }

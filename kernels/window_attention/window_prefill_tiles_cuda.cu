@@ -8,136 +8,12 @@
 //   keys [key, E]: rows an odd multiple of 32 bytes long, so that four keys' 8 bytes lie in different banks;
 //   values [E, key]: pairs of keys in the order in which a lane multiplies them, 16 keys' places exchanged by column;
 //   queries: each lane's own operands.
-// What of a tile of scores, weights and sums a lane has, it keeps in registers.
-#include "kernels/matmul/mma_cuda.cuh"
-#include "kernels/window_attention/window_attention_cuda.cuh"
+// What of a tile of scores, weights and sums a lane has, it keeps in registers. Large heads fill a multiprocessor with
+// the shared memory of one block: there two warps have each query's rows, and take every other step of keys.
+#include "kernels/window_attention/window_tile_cuda.cuh"
 
 namespace barista {
 namespace {
-
-constexpr int kC = static_cast<int>(kChunk);
-constexpr int kWarpRows = 16;                // queries of a warp
-constexpr int kHeadWarps = kC / kWarpRows;   // of a query head
-constexpr int kKeys = 32;                    // exponentiated together
-constexpr int kTerms = 3, kWeightTerms = 2;  // of a query, of a weight
-constexpr int kValueStride = kC / 2;         // pairs of keys
-constexpr int kPiece = 8;                    // elements of 16 bytes
-
-// A block's shared memory. kTiles: head_dim in 16s, padded with zeros; kHeads: query heads of the block.
-template <int kTiles, int kHeads>
-struct Tile {
-  static constexpr int kKeyStride = 8 * (kTiles | 1);  // pairs of elements
-  static_assert(kTiles % 2 == 0, "pieces in fours");
-
-  __device__ explicit Tile(Shared& shared)
-      : keys(shared.Take<uint32_t>(kC * kKeyStride)),
-        values(shared.Take<uint32_t>(16 * kTiles * kValueStride)),
-        query(shared.Take<uint4>(kHeads * kHeadWarps * kQuery) + WarpIndex() * kQuery + Lane()) {}
-  static constexpr int64_t Bytes() {
-    return Shared::Bytes<uint32_t>(kC * kKeyStride) + Shared::Bytes<uint32_t>(16 * kTiles * kValueStride) +
-           Shared::Bytes<uint4>(kHeads * kHeadWarps * kQuery);
-  }
-
-  // Where the value of column e and the keys 2 pair, 2 pair + 1 of a group of 16 lies: a lane multiplies the pairs i
-  // and i + 4 together.
-  __device__ static int ValueAt(int e, int group, int pair) {
-    return e * kValueStride + 8 * (group ^ (e & 3) ^ (e >> 3 & 3)) + 2 * (pair % 4) + pair / 4;
-  }
-
-  static constexpr int kQuery = kTiles * kTerms * 32;
-  uint32_t *keys, *values;
-  uint4* query;  // this lane's, 32 apart
-};
-
-// Keys and values of a run, 8 elements at a time as they are in the ring.
-struct Past {
-  using Ring = BFloat16;
-
-  __device__ Past(const WindowView<Ring>& view, const DeviceStep& step, const Chunk& chunk, int group, bool aligned)
-      : a(view),
-        slot(step.segments[chunk.segment].slot),
-        g(group),
-        begin(chunk.position - (chunk.row - chunk.run_row)),
-        to_row(chunk.row - chunk.position),
-        wide(aligned) {}
-
-  // at: the row of the ring that has position u, if it has.
-  __device__ uint4 Key(int64_t u, int64_t at, int e) const {
-    return u < begin ? Stored(a.Keys(slot, g), at, e) : New(a.k, u, e);
-  }
-  __device__ uint4 Value(int64_t u, int64_t at, int e) const {
-    return u < begin ? Stored(a.Values(slot, g), at, e) : New(a.v, u, e);
-  }
-
- private:
-  __device__ uint4 Stored(const Ring* ring, int64_t at, int e) const {
-    const Ring* from = ring + at * a.E + e;
-    if (wide) return *reinterpret_cast<const uint4*>(from);
-    const auto bits = [&](int i) { return e + i < a.E ? uint32_t{from[i].bits} : 0u; };
-    const auto pair = [&](int i) { return bits(i) | bits(i + 1) << 16; };
-    return {pair(0), pair(2), pair(4), pair(6)};
-  }
-  __device__ uint4 New(const DeviceRows& rows, int64_t u, int e) const {
-    const float* from = rows.row(u + to_row) + g * a.E + e;
-    if (wide) {
-      const float4 x = reinterpret_cast<const float4*>(from)[0], y = reinterpret_cast<const float4*>(from)[1];
-      return {PackBf16(x.x, x.y), PackBf16(x.z, x.w), PackBf16(y.x, y.y), PackBf16(y.z, y.w)};
-    }
-    const auto at = [&](int i) { return e + i < a.E ? from[i] : 0.0f; };
-    const auto pair = [&](int i) { return PackBf16(at(i), at(i + 1)); };
-    return {pair(0), pair(2), pair(4), pair(6)};
-  }
-
-  const WindowView<Ring>& a;
-  int32_t slot;
-  int g;
-  int64_t begin;   // position of the run's first row
-  int64_t to_row;  // from a position
-  bool wide;       // rows begin at multiples of 16 bytes
-};
-
-__device__ bool Finite(uint32_t pair) { return (pair & 0x7f80u) != 0x7f80u && (pair & 0x7f800000u) != 0x7f800000u; }
-
-// A value that is not finite would reach queries that do not see it, as 0 times NaN: its key becomes NaN instead.
-__device__ void MoveNanToKey(uint4& key, uint4& value) {
-  if (Finite(value.x) && Finite(value.y) && Finite(value.z) && Finite(value.w)) return;
-  key.x = 0x7fc07fc0u;
-  value = {};
-}
-
-// Keys [begin, end) of the tile at position u0, zeros around them.
-template <int kTiles, int kHeads>
-__device__ void Fill(const Tile<kTiles, kHeads>& tile, const Past& past, int64_t u0, int begin, int end,
-                     int64_t capacity, int E) {
-  constexpr int kPieces = 16 * kTiles / kPiece;
-  const int64_t first = (u0 + begin) % capacity;
-#pragma unroll 1
-  for (int n = threadIdx.x; n < kPieces * kC / 2; n += blockDim.x) {
-    // A warp takes 4 pieces of 8 pairs of keys.
-    const int piece = n % 4 + n / 32 % (kPieces / 4) * 4, pair = n / 4 % 8, group = n / 32 / (kPieces / 4);
-    const int e = piece * kPiece;
-    uint4 key[2] = {}, value[2] = {};
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const int u = 16 * group + 2 * pair + i;
-      if (u >= begin && u < end && e < E) {
-        const int64_t at = first + (u - begin);  // at most once around the ring
-        key[i] = past.Key(u0 + u, at < capacity ? at : at - capacity, e);
-        value[i] = past.Value(u0 + u, at < capacity ? at : at - capacity, e);
-        MoveNanToKey(key[i], value[i]);
-      }
-      *reinterpret_cast<uint4*>(tile.keys + u * Tile<kTiles, kHeads>::kKeyStride + e / 2) = key[i];
-    }
-    const auto store = [&](int j, uint32_t x, uint32_t y) {
-      tile.values[tile.ValueAt(e + j, group, pair)] = (x & 0xffffu) | y << 16;
-      tile.values[tile.ValueAt(e + j + 1, group, pair)] = x >> 16 | (y & 0xffff0000u);
-    };
-    store(0, value[0].x, value[1].x);
-    store(2, value[0].y, value[1].y);
-    store(4, value[0].z, value[1].z);
-    store(6, value[0].w, value[1].w);
-  }
-}
 
 // 16 queries of a head: rows r = lane / 4 and r + 8 in this lane, as MmaBf16 has them.
 template <int kTiles>
@@ -146,9 +22,46 @@ struct Queries {
   float largest[2] = {-kInfinity, -kInfinity}, total[2] = {};  // total: of this lane's keys
 };
 
+// Leaves what a query's second warp has where its queries were, and adds it to what the first has.
 template <int kTiles, int kHeads>
-__device__ void LoadQueries(const Tile<kTiles, kHeads>& tile, const WindowView<BFloat16>& a, int64_t row, int rows,
-                            int h, bool wide) {
+__device__ void Join(const WindowTile<kTiles, kHeads>& tile, Queries<kTiles>& queries) {
+  static_assert(WindowTile<kTiles, kHeads>::kQuery * 4 >= (8 * kTiles + 4) * 32);
+  float* left = reinterpret_cast<float*>(tile.query - Lane()) + Lane();  // 32 apart
+  __syncthreads();
+  if (WarpIndex() >= WindowTile<kTiles, kHeads>::kQueryWarps) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      left[i * 32] = queries.largest[i];
+      left[(2 + i) * 32] = queries.total[i];
+    }
+#pragma unroll
+    for (int j = 0; j < 2 * kTiles; ++j) {
+#pragma unroll
+      for (int n = 0; n < 4; ++n) left[(4 + 4 * j + n) * 32] = queries.sums[j][n];
+    }
+  }
+  __syncthreads();
+  if (WarpIndex() >= WindowTile<kTiles, kHeads>::kQueryWarps) return;
+  float mine[2], others[2];
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    const float largest = left[i * 32], next = fmaxf(queries.largest[i], largest);
+    mine[i] = Weight(queries.largest[i], next);
+    others[i] = Weight(largest, next);
+    queries.total[i] = queries.total[i] * mine[i] + left[(2 + i) * 32] * others[i];
+  }
+#pragma unroll
+  for (int j = 0; j < 2 * kTiles; ++j) {
+#pragma unroll
+    for (int n = 0; n < 4; ++n) {
+      queries.sums[j][n] = queries.sums[j][n] * mine[n / 2] + left[(4 + 4 * j + n) * 32] * others[n / 2];
+    }
+  }
+}
+
+template <int kTiles, int kHeads>
+__device__ void LoadQueries(const WindowTile<kTiles, kHeads>& tile, const WindowView<BFloat16>& a, int64_t row,
+                            int rows, int h, bool wide) {
   for (int i = 0; i < kTiles; ++i) {
     const int e = 16 * i + Lane() % 4 * 4;
     uint32_t terms[2][2][kTerms];  // [row, pair]
@@ -173,8 +86,8 @@ __device__ void LoadQueries(const Tile<kTiles, kHeads>& tile, const WindowView<B
 
 // score[j] = q k for the keys k0 + 8 j onwards.
 template <int kTiles, int kHeads>
-__device__ void Scores(const Tile<kTiles, kHeads>& tile, int k0, float (&score)[kKeys / 8][4]) {
-  constexpr int kStride = Tile<kTiles, kHeads>::kKeyStride;
+__device__ void Scores(const WindowTile<kTiles, kHeads>& tile, int k0, float (&score)[kKeys / 8][4]) {
+  constexpr int kStride = WindowTile<kTiles, kHeads>::kKeyStride;
   const uint32_t* keys = tile.keys + (k0 + Lane() / 4) * kStride + Lane() % 4 * 2;
   float small[kKeys / 8][4] = {};
 #pragma unroll 1
@@ -227,7 +140,7 @@ __device__ void Softmax(const WindowView<BFloat16>& a, Queries<kTiles>& queries,
 // sums = sums rescale + weights times values. A step's products are summed by themselves, so that the long sum is
 // rounded, not cut.
 template <int kTiles, int kHeads>
-__device__ void AddValues(const Tile<kTiles, kHeads>& tile, Queries<kTiles>& queries, int k0,
+__device__ void AddValues(const WindowTile<kTiles, kHeads>& tile, Queries<kTiles>& queries, int k0,
                           const float (&weight)[kKeys / 8][4], const float (&rescale)[2]) {
   uint4 terms[kKeys / 16][kWeightTerms];
 #pragma unroll
@@ -259,17 +172,19 @@ template <int kTiles, int kHeads>
 constexpr int kBlocks = kTiles > 4 ? 1 : 4 / kHeads;
 
 template <int kTiles, int kHeads>
-__global__ void __launch_bounds__(32 * kHeads * kHeadWarps, kBlocks<kTiles, kHeads>)
+__global__ void __launch_bounds__(32 * WindowTile<kTiles, kHeads>::kWarps, kBlocks<kTiles, kHeads>)
     WindowPrefillTilesKernel(DeviceStep step, WindowView<BFloat16> a, bool wide) {
   const Chunk chunk = step.chunks[blockIdx.x];
   const int parts = (a.share + kHeads - 1) / kHeads, g = blockIdx.y / parts;
-  const int head = blockIdx.y % parts * kHeads + WarpIndex() / kHeadWarps, h = g * a.share + head;
-  const Past past(a, step, chunk, g, wide);
+  constexpr int kHalves = WindowTile<kTiles, kHeads>::kHalves, kQueryWarps = WindowTile<kTiles, kHeads>::kQueryWarps;
+  const int warp = WarpIndex() % kQueryWarps, half = WarpIndex() / kQueryWarps;
+  const int head = blockIdx.y % parts * kHeads + warp / kHeadWarps, h = g * a.share + head;
+  const WindowPast past(a, step, chunk, g, wide);
   Shared shared;
-  const Tile<kTiles, kHeads> tile(shared);
-  const int t0 = WarpIndex() % kHeadWarps * kWarpRows;  // this warp's queries
+  const WindowTile<kTiles, kHeads> tile(shared);
+  const int t0 = warp % kHeadWarps * kWarpRows;  // this warp's queries
   const int rows = head < a.share ? min(chunk.rows - t0, kWarpRows) : 0;
-  LoadQueries(tile, a, chunk.row + t0, rows, h, wide);
+  if (half == 0) LoadQueries(tile, a, chunk.row + t0, rows, h, wide);
   Queries<kTiles> queries;
   // Counted from `origin`: the first key that the chunk sees, and its first query.
   const int64_t first = a.First(chunk.position), origin = first / kC * kC;
@@ -282,7 +197,7 @@ __global__ void __launch_bounds__(32 * kHeads * kHeadWarps, kBlocks<kTiles, kHea
     if (rows <= 0) continue;
     const int t = position + t0 - u0;
 #pragma unroll 1
-    for (int k0 = 0; k0 < kC; k0 += kKeys) {
+    for (int k0 = half * kKeys; k0 < kC; k0 += kHalves * kKeys) {
       if (t - a.window + 1 >= k0 + kKeys || t + rows <= k0) continue;  // nobody sees these
       float score[kKeys / 8][4] = {}, rescale[2];
       Scores(tile, k0, score);
@@ -290,17 +205,20 @@ __global__ void __launch_bounds__(32 * kHeads * kHeadWarps, kBlocks<kTiles, kHea
       AddValues(tile, queries, k0, score, rescale);
     }
   }
+  if constexpr (kHalves > 1) Join(tile, queries);
+  if (half > 0) return;
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     float total = queries.total[i];
     for (int flip = 1; flip <= 2; flip *= 2) total += __shfl_xor_sync(kAllLanes, total, flip);
+    const float share = 1.0f / total;
     if (row + 8 * i >= rows) continue;
 #pragma unroll
     for (int j = 0; j < 2 * kTiles; ++j) {
 #pragma unroll
       for (int n = 0; n < 2; ++n) {
         const int e = 8 * j + Lane() % 4 * 2 + n;
-        if (e < a.E) a.Write(chunk.row + t0 + row + 8 * i, h, e, queries.sums[j][2 * i + n], total);
+        if (e < a.E) a.Write(chunk.row + t0 + row + 8 * i, h, e, queries.sums[j][2 * i + n] * share);
       }
     }
   }
@@ -319,8 +237,8 @@ void Prefill(const WindowAttentionArgs& args, const DeviceStep& step, CudaQueue&
   Launch(queue,
          {.blocks_x = step.chunk_count,
           .blocks_y = int64_t{a.kv_heads} * CeilDiv(a.share, kHeads),
-          .threads = 32 * kHeads * kHeadWarps,
-          .shared = static_cast<size_t>(Tile<kTiles, kHeads>::Bytes()),
+          .threads = 32 * WindowTile<kTiles, kHeads>::kWarps,
+          .shared = static_cast<size_t>(WindowTile<kTiles, kHeads>::Bytes()),
           .name = "window_prefill_tiles"},
          WindowPrefillTilesKernel<kTiles, kHeads>, step, a, wide);
 }
@@ -329,7 +247,7 @@ void Prefill(const WindowAttentionArgs& args, const DeviceStep& step, CudaQueue&
 template <int kTiles>
 void PrefillHeads(const WindowAttentionArgs& args, const DeviceStep& step, CudaQueue& queue) {
   constexpr int64_t kSharedOfAnyCard = 99 << 10;
-  if constexpr (Tile<kTiles, 2>::Bytes() <= kSharedOfAnyCard) {
+  if constexpr (WindowTile<kTiles, 2>::Bytes() <= kSharedOfAnyCard) {
     if (args.heads > args.kv_heads) return Prefill<kTiles, 2>(args, step, queue);
   }
   Prefill<kTiles, 1>(args, step, queue);

@@ -167,6 +167,7 @@ INSTANTIATE_TEST_SUITE_P(All, WindowAttentionShapes,
                                            Shape{8, 1, 100, 33, 40, false, 0.5, DType::kF16},
                                            Shape{7, 1, 20, 64, 64, true, 30, DType::kBF16},
                                            Shape{2, 1, 130, 20, 30, false, 0, DType::kBF16},
+                                           Shape{2, 1, 256, 150, 160, true, 5, DType::kBF16},
                                            Shape{3, 1, 88, 33, 40, false, 0, DType::kBF16},
                                            Shape{2, 1, 64, 600, 600, false, 0, DType::kF32}));
 
