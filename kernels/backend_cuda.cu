@@ -1,6 +1,8 @@
 #include <cuda_runtime.h>
 
 #include <cstdlib>
+#include <map>
+#include <mutex>
 
 #include "absl/base/internal/raw_logging.h"
 #include "absl/strings/str_cat.h"
@@ -19,6 +21,18 @@ __global__ void ProbeKernel() {}
 bool LaunchesOverlap() {
   cudaFuncAttributes attributes = {};
   return cudaFuncGetAttributes(&attributes, ProbeKernel) == cudaSuccess && attributes.ptxVersion >= 90;
+}
+
+// On the thread's device; found out once, for the first of its backends.
+absl::StatusOr<bool> WarpgroupsMayMultiply(int device, const CudaCard& card) {
+  static std::mutex& mutex = *new std::mutex;
+  static std::map<int, bool>& known = *new std::map<int, bool>;
+  const std::lock_guard lock(mutex);
+  if (const auto found = known.find(device); found != known.end()) return found->second;
+  CudaQueue queue(nullptr);
+  const absl::StatusOr<bool> alike = WarpgroupsMultiplyAlike(card, queue);
+  if (alike.ok()) known[device] = *alike;
+  return alike;
 }
 
 // The first call of CUDA. From here on a card's kernels are loaded, and translated where it needs that, with its first
@@ -54,19 +68,19 @@ absl::StatusOr<std::unique_ptr<Backend>> CudaBackend::Create(const BackendOption
   cudaDeviceProp card = {};
   error = BindDevice(device);
   if (error == cudaSuccess) error = cudaGetDeviceProperties(&card, device);
+  if (error != cudaSuccess) return ToStatus(error, absl::StrCat("device ", device));
+  CudaCard shape = {.multiprocessors = card.multiProcessorCount, .shared_max = card.sharedMemPerBlockOptin};
+  if (options.cuda_isa == "auto" && card.major == 9 && card.minor == 0) {
+    const absl::StatusOr<bool> alike = WarpgroupsMayMultiply(device, shape);
+    if (!alike.ok()) return alike.status();
+    shape.warpgroups = *alike;
+  }
   cudaStream_t stream = nullptr, copies = nullptr;
   cudaEvent_t queued = nullptr;
   if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
   if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&copies, cudaStreamNonBlocking);
   if (error == cudaSuccess) error = cudaEventCreateWithFlags(&queued, cudaEventDisableTiming);
   if (error != cudaSuccess) return ToStatus(error, absl::StrCat("device ", device));
-  CudaCard shape = {.multiprocessors = card.multiProcessorCount, .shared_max = card.sharedMemPerBlockOptin};
-  if (options.cuda_isa == "auto" && card.major == 9 && card.minor == 0) {
-    CudaQueue queue(stream);
-    absl::StatusOr<bool> alike = WarpgroupsMultiplyAlike(shape, queue);
-    if (!alike.ok()) return alike.status();
-    shape.warpgroups = *alike;
-  }
   const std::string description = absl::StrCat(
       "cuda: ", card.name, ", compute capability ", card.major, ".", card.minor, ", ", card.multiProcessorCount,
       " multiprocessors, ", card.totalGlobalMem >> 20, " MiB, products by ", shape.warpgroups ? "wgmma" : "mma.sync");

@@ -17,8 +17,7 @@ ModelOptions OptionsFor(const ServerConfig& config, const ModelConfig& model, co
   ModelOptions options;
   options.logits_rows_max = ModelOptions::LogitsRowsFor(backend);
   options.weights = WeightFormatNamed(config.weights_dtype).value_or(WeightFormat());
-  // A prompt's products fill a card with some thousand rows, a CPU with some hundred.
-  const int64_t step_tokens = config.step_tokens_max > 0 ? config.step_tokens_max : (backend.queues() ? 2048 : 512);
+  const int64_t step_tokens = config.step_tokens_max > 0 ? config.step_tokens_max : ModelOptions::RowsFor(backend);
   options.rows_max = model.task == Task::kClassification ? config.limits.classify_tokens_max : step_tokens;
   options.max_positions = config.max_positions > 0            ? config.max_positions
                           : model.max_position_embeddings > 0 ? model.max_position_embeddings

@@ -39,12 +39,9 @@ class FinishedTile {
     for (int half = 0; half < 2; ++half) {
 #pragma unroll
       for (int k = 0; k < 2; ++k) {
-        if (e.gated) {
-          if (half == 0) y[0][k] = Apply(e.act, Value(e, 0, sum[0][k])) * Value(e, 1, sum[1][k]);
-        } else {
-          const float value = Value(e, half, sum[half][k]);
-          y[half][k] = e.activated ? Apply(e.act, value) : (e.accumulate ? before_[half][k] + value : value);
-        }
+        const auto value = [&](int i) { return e.Value(sum[i][k], scale_[i], bias_[i]); };
+        if (!e.gated) y[half][k] = e.Plain(value(half), before_[half][k]);
+        if (e.gated && half == 0) y[0][k] = e.Gated(value(0), value(1));
         if (Has(e, half, k)) e.y.row(row_ + k)[o_ + 8 * half] = y[half][k];
       }
     }
@@ -55,10 +52,6 @@ class FinishedTile {
   // Whether the matrix has this lane's output of that half in its row k.
   __device__ bool Has(const Ending& e, int half, int k) const {
     return row_ + k < e.rows && o_ + 8 * half < e.out && !(e.gated && half == 1);
-  }
-  // Rounded alike in every kernel.
-  __device__ float Value(const Ending& e, int half, float sum) const {
-    return e.scale != nullptr ? fmaf(sum, scale_[half], bias_[half]) : sum + bias_[half];
   }
 
   // Lanes of neighbouring outputs have the same two rows: each takes one of them for both.

@@ -20,23 +20,15 @@ inline constexpr int kPackedWords = kTileBatch * kTileIn / 2;  // of a tile of p
 
 // How y is written: (+)= scale * sum + bias, or act of it, times up where gated.
 struct Ending {
-  __device__ void Plain(int64_t row, int64_t o, float sum) const {
-    if (row >= rows || o >= out) return;
-    const float value = Value(o, sum);
-    float& place = y.row(row)[o];
-    const float result = activated ? Apply(act, value) : (accumulate ? place + value : value);
-    place = result;
-    Put(packed, row, o, result);
+  // Rounded alike in every kernel. by: its output's scale, where there are any; plus: its bias.
+  __device__ float Value(float sum, float by, float plus) const {
+    return scale != nullptr ? fmaf(sum, by, plus) : sum + plus;
   }
-  __device__ void Gated(int64_t row, int64_t o, float gate, float up) const {
-    if (row >= rows || o >= out) return;
-    const float result = Apply(act, Value(o, gate)) * Value(out + o, up);
-    y.row(row)[o] = result;
-    Put(packed, row, o, result);
+  // before: what is there.
+  __device__ float Plain(float value, float before) const {
+    return activated ? Apply(act, value) : (accumulate ? before + value : value);
   }
-  __device__ float Value(int64_t o, float sum) const {
-    return scale != nullptr ? fmaf(sum, scale[o], bias[o]) : sum + bias[o];  // rounded alike in every kernel
-  }
+  __device__ float Gated(float gate, float up) const { return Apply(act, gate) * up; }
 
   DeviceRows y;
   PackedRows packed;             // of y, for the product that reads it next

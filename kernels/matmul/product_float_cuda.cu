@@ -16,6 +16,16 @@ struct alignas(16) Piece {
   T of[kWidth];
 };
 
+// Of one row and output, whose weights have no scale; gated with their gate and up.
+__device__ void Finish(const Ending& e, int64_t row, int64_t o, float sum, float up) {
+  if (row >= e.rows || o >= e.out) return;
+  float& place = e.y.row(row)[o];
+  const float value = sum + e.bias[o];
+  const float result = e.gated ? e.Gated(value, up + e.bias[e.out + o]) : e.Plain(value, e.accumulate ? place : 0.0f);
+  place = result;
+  Put(e.packed, row, o, result);
+}
+
 template <class T, int R>
 __global__ void __launch_bounds__(kThreads) FloatKernel(const __grid_constant__ Products products) {
   WaitForLaunchBefore();
@@ -52,10 +62,11 @@ __global__ void __launch_bounds__(kThreads) FloatKernel(const __grid_constant__ 
 #pragma unroll
     for (int o = 0; o < kUnitRows; ++o) sums[o][r] = WarpReduce(sums[o][r], Sum());
     if (Lane() != r) continue;
-    if (p.ending.gated) {
-      for (int o = 0; o < 2; ++o) p.ending.Gated(first + r, int64_t{unit} * 2 + o, sums[o][r], sums[2 + o][r]);
-    } else {
-      for (int o = 0; o < kUnitRows; ++o) p.ending.Plain(first + r, int64_t{unit} * kUnitRows + o, sums[o][r]);
+    const int outputs = p.ending.gated ? kUnitRows / 2 : kUnitRows;
+#pragma unroll
+    for (int o = 0; o < kUnitRows; ++o) {
+      if (o < outputs)
+        Finish(p.ending, first + r, int64_t{unit} * outputs + o, sums[o][r], sums[(o + 2) % kUnitRows][r]);
     }
   }
 }

@@ -5,17 +5,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/matmul/matmul_cpu.h"
+#include "kernels/matmul/noise.h"
 
 namespace barista {
 namespace {
 
 constexpr int64_t kIn = 200, kOut = 72, kRows = 35;  // no whole number of chunks, panels or row blocks
-
-// Values in [-1, 1), the same on every machine.
-float Noise(uint32_t& state) {
-  state = state * 1664525 + 1013904223;
-  return static_cast<float>(static_cast<int32_t>(state)) * 0x1p-31f;
-}
 
 absl::Status Check(DType dtype, Quantization quantization, CpuIsa isa, ThreadPool& pool) {
   uint32_t state = 1;

@@ -5,6 +5,7 @@
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/memory.h"
 #include "kernels/matmul/matmul_cuda.h"
+#include "kernels/matmul/noise.h"
 #include "kernels/matmul/warpgroups_cuda.h"
 #include "kernels/matmul/wgmma_cuda.cuh"
 
@@ -16,11 +17,10 @@ constexpr int64_t kIn = 272, kOut = 256, kRowCount = 128;
 
 __global__ void HasWarpgroupsKernel(int* answer) { *answer = kHasWarpgroups ? 1 : 0; }
 
-// Values of magnitudes 2^-12 to 2^12, the same on every machine.
-float Noise(uint32_t& state) {
-  const auto next = [&state] { return state = state * 1664525 + 1013904223; };
-  const float mantissa = static_cast<float>(static_cast<int32_t>(next())) * 0x1p-31f;
-  return std::ldexp(mantissa, static_cast<int>(next() >> 16) % 25 - 12);
+// Of magnitudes 2^-12 to 2^12.
+float WideNoise(uint32_t& state) {
+  const float mantissa = Noise(state);
+  return std::ldexp(mantissa, static_cast<int>(Noise(state) * 12.5f));
 }
 
 absl::Status ToHost(void* to, const Buffer& from, CudaQueue& queue) {
@@ -43,8 +43,8 @@ absl::StatusOr<bool> WarpgroupsMultiplyAlike(const CudaCard& card, CudaQueue& qu
   uint32_t state = 1;
   std::vector<BFloat16> weights(kIn * kOut);
   std::vector<float> values(kIn * kRowCount);
-  for (BFloat16& weight : weights) weight = ToBFloat16(Noise(state));
-  for (float& value : values) value = Noise(state);
+  for (BFloat16& weight : weights) weight = ToBFloat16(WideNoise(state));
+  for (float& value : values) value = WideNoise(state);
   HostMatrix matrix;
   matrix.data = weights.data();
   matrix.dtype = DType::kBF16;

@@ -21,7 +21,9 @@ namespace barista {
 
 struct ModelOptions {
   WeightFormat weights;
-  int64_t rows_max = 512;        // tokens of one Forward, and of one Classify
+  int64_t rows_max = 512;  // tokens of one Forward, and of one Classify
+  // What pays: a prompt's products fill a card with some thousand rows, a CPU with some hundred.
+  static int64_t RowsFor(const Backend& backend) { return backend.queues() ? 2048 : 512; }
   int64_t logits_rows_max = 64;  // rows of one Logits call
   // The most of them that pay: where memory and time of a step are a card's, the head is read once for many rows.
   static int64_t LogitsRowsFor(const Backend& backend) { return backend.queues() ? 256 : 64; }

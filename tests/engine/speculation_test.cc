@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/engine/engine_fixture.h"
+#include "tests/support/case_name.h"
 
 namespace barista {
 namespace {
@@ -192,11 +193,8 @@ std::vector<Case> Cases() {
 }
 
 std::string CaseName(const testing::TestParamInfo<Case>& info) {
-  std::string name = absl::StrCat(info.param.directory.substr(std::string("tests/golden/").size()), "_",
-                                  info.param.backend, "_", info.param.tokens);
-  std::replace_if(
-      name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
-  return name;
+  return test::CaseName(absl::StrCat(info.param.directory.substr(std::string("tests/golden/").size()), "_",
+                                     info.param.backend, "_", info.param.tokens));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, SpeculationCases, testing::ValuesIn(Cases()), CaseName);

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "absl/strings/str_cat.h"
+#include "tests/support/case_name.h"
 #include "tests/support/device_backend.h"
 #include "tests/support/full.h"
 #include "tests/support/golden.h"
@@ -147,11 +148,8 @@ std::vector<Case> Cases() {
 }
 
 std::string CaseName(const testing::TestParamInfo<Case>& info) {
-  std::string name =
-      absl::StrCat(info.param.directory, "_", info.param.weights, info.param.recorded ? "_recorded" : "");
-  std::replace_if(
-      name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
-  return name;
+  return test::CaseName(
+      absl::StrCat(info.param.directory, "_", info.param.weights, info.param.recorded ? "_recorded" : ""));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, BatchBitsTest, testing::ValuesIn(Cases()), CaseName);

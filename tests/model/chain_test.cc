@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/model/config.h"
+#include "tests/support/case_name.h"
 #include "tests/support/device_backend.h"
 #include "tests/support/golden.h"
 #include "tests/support/loaded_model.h"
@@ -118,11 +119,8 @@ TEST_P(ChainTest, EveryRowIsADecodeStep) {
 }
 
 std::string CaseName(const testing::TestParamInfo<Case>& info) {
-  std::string name =
-      absl::StrCat(info.param.directory.substr(std::string("tests/golden/").size()), "_", info.param.name);
-  std::replace_if(
-      name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
-  return name;
+  return test::CaseName(
+      absl::StrCat(info.param.directory.substr(std::string("tests/golden/").size()), "_", info.param.name));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ChainTest, testing::ValuesIn(Cases()), CaseName);

@@ -8,6 +8,7 @@
 #include <cctype>
 #include <numeric>
 
+#include "tests/support/case_name.h"
 #include "tests/support/device_backend.h"
 #include "tests/support/golden.h"
 #include "tests/support/loaded_model.h"
@@ -194,10 +195,7 @@ std::vector<std::string> LanguageModels() {
 
 std::string CaseName(const testing::TestParamInfo<DecodeGraphsTest::ParamType>& info) {
   const auto& [directory, weights] = info.param;
-  std::string name = directory.substr(std::string("tests/golden/").size()) + "_" + std::string(Name(weights));
-  std::replace_if(
-      name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
-  return name;
+  return test::CaseName(directory.substr(std::string("tests/golden/").size()) + "_" + std::string(Name(weights)));
 }
 
 INSTANTIATE_TEST_SUITE_P(Golden, DecodeGraphsTest,

@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "absl/strings/match.h"
+#include "tests/support/case_name.h"
 #include "tests/support/device_backend.h"
 #include "tests/support/loaded_model.h"
 
@@ -179,11 +180,8 @@ TEST_P(GoldenTest, GreedyContinuation) {
 }
 
 std::string CaseName(const testing::TestParamInfo<Case>& info) {
-  std::string name =
-      info.param.directory.substr(std::string("tests/golden/").size()) + "_" + info.param.arithmetic.name;
-  std::replace_if(
-      name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
-  return name;
+  return test::CaseName(info.param.directory.substr(std::string("tests/golden/").size()) + "_" +
+                        info.param.arithmetic.name);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GoldenTest, testing::ValuesIn(Cases()), CaseName);
